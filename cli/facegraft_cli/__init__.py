@@ -1,0 +1,1 @@
+"""The `facegraft` command line."""

@@ -1,0 +1,1 @@
+"""Blender add-on; see blender_manifest.toml."""
