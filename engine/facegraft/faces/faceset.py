@@ -1,0 +1,198 @@
+"""A folder of aligned faces that people may look at, delete and rename by hand.
+
+Every image carries its own metadata (`metadata.py`), so there is no index to fall out of step; the
+order is that of the file names. Folders and files that begin with `_` or `.` are not faces.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self, overload
+
+import cv2
+import numpy as np
+
+from facegraft.errors import BadAlignedImage, EmptyFaceset, SourceNotFound
+from facegraft.faces.align import align_matrix, compose, invert, scaled
+from facegraft.faces.face import AlignedFace, Face, Origin
+from facegraft.faces.landmarks import Pose
+from facegraft.faces.metadata import embed, read_metadata
+from facegraft.files import write_atomic
+from facegraft.model_spec import FaceType
+
+SUFFIXES = {".png", ".jpg", ".jpeg"}
+JPEG_QUALITY = 95  # 1 to 100; DFL's 90 shows blocks on skin at 512 px
+
+
+class Faceset(Sequence[AlignedFace]):
+    """The aligned faces of one folder, in file-name order; images are read when asked for."""
+
+    def __init__(self, folder: Path, faces: Sequence[AlignedFace]) -> None:
+        self.folder = folder
+        self._faces = tuple(faces)
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Read every face's metadata, not its pixels.
+
+        Raises: SourceNotFound, EmptyFaceset, BadAlignedImage and FutureVersion naming the file.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise SourceNotFound(f"no faceset folder {folder}; make one with `facegraft extract`")
+        faces = [read_aligned(path) for path in _image_paths(folder)]
+        if not faces:
+            raise EmptyFaceset(
+                f"{folder} holds no aligned face; make a faceset with `facegraft extract CLIP "
+                f"{folder}`"
+            )
+        return cls(folder, faces)
+
+    @property
+    def digest(self) -> str:
+        """sha256 over the faces' digests: what a training run was made from."""
+        return hashlib.sha256("".join(f.digest for f in self._faces).encode()).hexdigest()
+
+    def by_frame_index(self) -> dict[int, list[AlignedFace]]:
+        """Faces by the index of the frame they were cut from."""
+        frames: dict[int, list[AlignedFace]] = {}
+        for face in self._faces:
+            frames.setdefault(face.origin.frame_index, []).append(face)
+        return frames
+
+    def __len__(self) -> int:
+        return len(self._faces)
+
+    @overload
+    def __getitem__(self, index: int) -> AlignedFace: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[AlignedFace]: ...
+    def __getitem__(self, index: int | slice) -> AlignedFace | Sequence[AlignedFace]:
+        return self._faces[index]
+
+    def __iter__(self) -> Iterator[AlignedFace]:
+        return iter(self._faces)
+
+    def __repr__(self) -> str:
+        return f"Faceset({self.folder}, {len(self)} faces)"
+
+
+def _image_paths(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and path.name[0] not in "._"
+    )
+
+
+def read_aligned(path: Path) -> AlignedFace:
+    """One aligned image's values. Raises: BadAlignedImage, FutureVersion, both naming the file."""
+    values = read_metadata(path)
+    try:
+        return _from_values(path, values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadAlignedImage(f"{path}: the face metadata lacks or garbles {error}") from error
+
+
+def read_image(face: AlignedFace) -> np.ndarray:
+    """(S, S, 3) uint8 RGB. Raises: BadAlignedImage naming the file."""
+    try:
+        encoded = np.fromfile(face.path, np.uint8)
+        bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
+    except (OSError, cv2.error) as error:
+        raise BadAlignedImage(f"{face.path} cannot be read: {error}") from error
+    if bgr is None:
+        raise BadAlignedImage(f"{face.path} is damaged; delete it or extract that frame again")
+    if bgr.shape[:2] != (face.size, face.size):
+        raise BadAlignedImage(
+            f"{face.path} is {bgr.shape[1]}x{bgr.shape[0]} px, its metadata says {face.size}; "
+            "it was resized by hand, extract it again"
+        )
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+def write_aligned(
+    path: Path,
+    image: np.ndarray,
+    face: Face,
+    face_type: FaceType,
+    frame_to_aligned: np.ndarray,
+    origin: Origin,
+) -> AlignedFace:
+    """Write `image` (S, S, 3) uint8 RGB with its metadata, atomically; PNG or JPEG by suffix.
+
+    Raises: WriteError, BadAlignedImage for another suffix.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise BadAlignedImage(f"{path.name}: aligned images are PNG or JPEG; choose .png or .jpg")
+    options = [] if path.suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    encoded = cv2.imencode(path.suffix.lower(), bgr, options)[1].tobytes()
+    aligned = AlignedFace(
+        path=path,
+        face=face,
+        face_type=face_type,
+        size=image.shape[0],
+        frame_to_aligned=frame_to_aligned,
+        pose=face.pose,
+        origin=origin,
+        digest=hashlib.sha256(encoded).hexdigest()[:16],
+    )
+    write_atomic(path, embed(encoded, _to_values(aligned)))
+    return aligned
+
+
+def reframe_matrix(face: AlignedFace, face_type: FaceType, size: int) -> np.ndarray:
+    """(2, 3): from the stored square to a square of another type and size of the same face."""
+    if face_type is face.face_type:  # keep a hand-made framing
+        return scaled(np.eye(2, 3), size / face.size)
+    return compose(align_matrix(face.landmarks, face_type, size), invert(face.frame_to_aligned))
+
+
+def _to_values(aligned: AlignedFace) -> dict[str, Any]:
+    face = aligned.face
+    raw = None if face.raw_landmarks is None else _rounded(face.raw_landmarks)
+    return {
+        "face_type": aligned.face_type.value,
+        "size": aligned.size,
+        "landmarks": _rounded(face.landmarks),
+        "raw_landmarks": raw,
+        "box": [round(float(v), 2) for v in face.box],
+        "score": round(float(face.score), 4),
+        "track": face.track,
+        "frame_to_aligned": np.asarray(aligned.frame_to_aligned).tolist(),
+        "pose": {k: round(v, 2) for k, v in asdict(aligned.pose).items()},
+        "origin": asdict(aligned.origin),
+        "digest": aligned.digest,
+    }
+
+
+def _from_values(path: Path, values: dict[str, Any]) -> AlignedFace:
+    raw = values["raw_landmarks"]
+    x0, y0, x1, y1 = map(float, values["box"])
+    return AlignedFace(
+        path=path,
+        face=Face(
+            landmarks=_points(values["landmarks"]),
+            box=(x0, y0, x1, y1),
+            score=float(values["score"]),
+            raw_landmarks=None if raw is None else _points(raw),
+            track=int(values["track"]),
+        ),
+        face_type=FaceType(values["face_type"]),
+        size=int(values["size"]),
+        frame_to_aligned=np.array(values["frame_to_aligned"], np.float64).reshape(2, 3),
+        pose=Pose(**values["pose"]),
+        origin=Origin(**values["origin"]),
+        digest=str(values["digest"]),
+    )
+
+
+def _rounded(points: np.ndarray) -> list[list[float]]:
+    return np.round(points.astype(np.float64), 3).tolist()  # a thousandth of a pixel
+
+
+def _points(values: list[list[float]]) -> np.ndarray:
+    return np.array(values, np.float32).reshape(68, 2)
