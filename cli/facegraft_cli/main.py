@@ -1,0 +1,81 @@
+"""`facegraft`: the command group, global options, and how errors become messages and exit codes.
+
+Commands are imported when they are named, so that `--help` starts without OpenCV or torch.
+Exit codes: 0 done, 1 an error of ours (one line), 2 a usage error, 130 stopped by Ctrl-C.
+"""
+
+import importlib
+import logging
+import sys
+from typing import Any
+
+import click
+
+import facegraft
+from facegraft.errors import Cancelled, FacegraftError
+
+# command -> (module, attribute, one line for the overview)
+COMMANDS = {
+    "video": ("video", "video", "Movies to frames and frames to movies."),
+    "extract": ("faces", "extract", "Find the faces of a clip and cut them into a faceset."),
+    "train": ("model", "train", "Train a model on two facesets."),
+    "export": ("model", "export", "Write a trained model as one .dfm file."),
+    "merge": ("merge", "merge", "Put the model's face into a clip, with a matte."),
+    "weights": ("weights", "weights", "List, fetch, import and verify the detectors' networks."),
+    "worker": ("worker", "worker", "Serve merges to a host; hosts start it themselves."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        return getattr(importlib.import_module(f"facegraft_cli.{module}"), attribute)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(facegraft.__version__, prog_name="facegraft")
+@click.option("-v", "--verbose", is_flag=True, help="Log decisions: device, fallbacks, files.")
+@click.pass_context
+def cli(ctx: click.Context, verbose: bool) -> None:
+    """Face replacement for compositors: extract, train, export, merge.
+
+    \b
+    The whole way:
+      facegraft extract src.mp4 src_faces
+      facegraft extract dst.mp4 dst_faces
+      facegraft train src_faces dst_faces run
+      facegraft export run model.dfm
+      facegraft merge dst.mp4 result.mp4 --model model.dfm --faces dst_faces
+    """
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(levelname).1s %(name)s: %(message)s")
+    ctx.obj = {"verbose": verbose}
+
+
+def main(args: list[str] | None = None) -> Any:
+    """Entry point; see the module's docstring for exit codes."""
+    try:
+        cli.main(args=args, prog_name="facegraft", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except Cancelled as error:
+        click.echo(f"stopped: {error}", err=True)
+        sys.exit(130)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except FacegraftError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)

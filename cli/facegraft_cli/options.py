@@ -1,0 +1,129 @@
+"""Command-line options made from the engine's tables; no command restates a row.
+
+@click.command()
+@table_options(MergeParams)
+def merge(clip, **values):
+    params = collect(MergeParams, values, config_file)
+"""
+
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from facegraft.controls import Row, controls_of, parse_values
+from facegraft.errors import ParameterError
+
+T = TypeVar("T")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def table_options(table: type, skip: frozenset[str] = frozenset()) -> Callable[[Command], Command]:
+    """A decorator that adds one option per row, in the table's order, with range, unit and default.
+
+    `skip` names rows that the command offers in a form of its own.
+    """
+
+    def decorate(command: Command) -> Command:
+        for row in reversed(controls_of(table)):
+            if row.name not in skip:
+                command = _option(row)(command)
+        return command
+
+    return decorate
+
+
+def _option(row: Row) -> Callable[[Any], Any]:
+    flag = "--" + row.name.replace("_", "-")
+    declaration = f"{flag}/--no-{flag[2:]}" if row.type is bool else flag
+    return click.option(
+        declaration,
+        row.name,
+        type=_click_type(row),
+        default=row.default.value if row.choices else row.default,
+        show_default=True,
+        help=_help(row),
+    )
+
+
+def _help(row: Row) -> str:
+    text = row.control.help.rstrip(".") + "."
+    span = row.describe_range()
+    return f"{text} [{span}]" if span and not row.choices else text
+
+
+def _click_type(row: Row) -> Any:
+    if row.choices:
+        return _Choice(row)
+    if row.type is bool:
+        return bool
+    if row.type is str:
+        return str
+    return _Number(row)
+
+
+class _Choice(click.Choice[str]):
+    """A row's choices; a dash may stand for the underscore, as people type it."""
+
+    def __init__(self, row: Row) -> None:
+        super().__init__(row.choices, case_sensitive=False)
+
+    def normalize_choice(self, choice: Any, ctx: click.Context | None) -> str:
+        return super().normalize_choice(str(choice).replace("-", "_"), ctx)
+
+
+class _Number(click.ParamType):
+    """A number within a row's range; the message is the engine's own."""
+
+    def __init__(self, row: Row) -> None:
+        self.row = row
+        self.name = "integer" if row.type is int else "number"
+
+    def convert(self, value: Any, param: Any, ctx: click.Context | None) -> int | float:
+        try:
+            number = self.row.type(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a valid {self.name}", param, ctx)
+        try:
+            return self.row.parse(number)
+        except ParameterError as error:
+            self.fail(str(error), param, ctx)
+
+
+def given_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that the user typed, without those that only have their default."""
+    context = click.get_current_context()
+    return {
+        name: value
+        for name, value in values.items()
+        if context.get_parameter_source(name)
+        not in (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP, None)
+    }
+
+
+def collect(
+    table: type[T],
+    values: Mapping[str, Any],
+    config: Path | None = None,
+    base: Mapping[str, Any] | None = None,
+) -> T:
+    """The table's values: typed flags over the TOML file over `base` (a preset) over defaults.
+
+    Raises: ParameterError, for a file with unknown names too.
+    """
+    merged = dict(base or {})
+    if config is not None:
+        merged.update(read_toml(config))
+    merged.update(given_values(values))
+    return parse_values(table, merged)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A flat TOML file of option names. Raises: ParameterError naming the file."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ParameterError(f"cannot read options from {path}: {error}") from error
