@@ -41,7 +41,7 @@ class Faceset(Sequence[AlignedFace]):
         folder = Path(folder)
         if not folder.is_dir():
             raise SourceNotFound(f"no faceset folder {folder}; make one with `facegraft extract`")
-        faces = [read_aligned(path) for path in _image_paths(folder)]
+        faces = [read_aligned(path) for path in aligned_paths(folder)]
         if not faces:
             raise EmptyFaceset(
                 f"{folder} holds no aligned face; make a faceset with `facegraft extract CLIP "
@@ -78,7 +78,8 @@ class Faceset(Sequence[AlignedFace]):
         return f"Faceset({self.folder}, {len(self)} faces)"
 
 
-def _image_paths(folder: Path) -> list[Path]:
+def aligned_paths(folder: Path) -> list[Path]:
+    """The files of a folder that should be aligned faces, by name."""
     return sorted(
         path
         for path in folder.iterdir()
