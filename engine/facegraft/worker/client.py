@@ -1,0 +1,301 @@
+"""The Python client of the worker: what the Blender add-on and the tests talk through.
+
+Standard library and numpy only, Python 3.11 to 3.13, numpy 1.26 and 2: it runs inside the host.
+Every call has a time limit. A client whose worker died or hung stays dead; starting a new one is
+the host's decision.
+
+    with WorkerClient.start() as client:
+        reply = client.merge(rgba, model="/models/ada.dfm", params={"mix": 1.0}, color="display")
+        out_rgb = reply.layer[..., :3] + rgba[..., :3] * (1 - reply.layer[..., 3:])
+"""
+
+import os
+import socket
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from facegraft.errors import (
+    FacegraftError,
+    ParameterError,
+    ProtocolError,
+    WorkerDied,
+    WorkerTimeout,
+)
+from facegraft.worker import protocol
+from facegraft.worker.launch import WorkerProcess, find_engine
+from facegraft.worker.mapping import SharedMapping, frame_bytes
+from facegraft.worker.protocol import MAX_SIDE, Greeting, Message
+
+__all__ = ["Greeting", "MergeReply", "WorkerClient", "find_engine"]
+
+Color = Literal["scene_linear", "display"]
+Transport = Literal["unix", "tcp"]
+
+START_S = 60.0  # a cold start reads 100 MB of libraries from a slow disk
+PING_S = 10.0  # no work behind it
+MODEL_S = 180.0  # 700 MB of model, and a GPU's first use
+MERGE_S = 180.0  # the first frame may load the model and the detector as well
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MergeReply:
+    """The face layer of one frame.
+
+    layer: (H, W, 4) float32 premultiplied, in the input's colour space; alpha is the matte.
+           out_rgb = layer_rgb + upstream_rgb * (1 - layer_alpha), out_alpha = upstream alpha.
+           Zero outside `roi` and wherever the matte is.
+    """
+
+    layer: np.ndarray
+    face_count: int
+    cached: dict[str, bool]  # "detection", "inference": true where it was not run anew
+    ms: dict[str, float]  # milliseconds by stage, in the worker
+    roi: tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels from the top left
+
+    def __repr__(self) -> str:
+        height, width = self.layer.shape[:2]
+        return f"MergeReply({width}x{height}, {self.face_count} faces, roi {self.roi}, {self.ms})"
+
+
+class WorkerClient:
+    """One connection to a worker. Calls from several threads wait for each other; a thread that
+    should not wait for transfers takes a connection of its own with `share()`."""
+
+    def __init__(self, process: WorkerProcess, owner: bool, timeout_s: float) -> None:
+        self._process = process
+        self._owner = owner
+        self._lock = threading.RLock()
+        self._mapping: SharedMapping | None = None
+        self._last_frame: tuple[int, int] | None = None  # size of the frame in the mapping
+        self._next_id = 1
+        self._connection: socket.socket | None = None
+        try:
+            self._connection = _connect(process.ready, timeout_s)
+            hello = protocol.hello(str(process.ready["token"]), os.path.basename(sys.executable))
+            reply = self._call(hello, timeout_s)
+        except FacegraftError:
+            self.close()
+            raise
+        except OSError as error:
+            self.close()
+            raise WorkerDied(process.describe(f"cannot connect to the engine: {error}")) from error
+        self.greeting = Greeting(**{k: reply[k] for k in Greeting.__dataclass_fields__})
+
+    @classmethod
+    def start(
+        cls,
+        command: Sequence[str] | None = None,
+        timeout_s: float = START_S,
+        transport: Transport | None = None,
+    ) -> Self:
+        """Spawn a worker and greet it. `command` runs it (None: `find_engine()`).
+
+        Raises: WorkerDied where it cannot start, ProtocolError where the two sides' versions or
+        merge controls differ, WorkerTimeout.
+        """
+        kind = transport or ("unix" if hasattr(socket, "AF_UNIX") and os.name != "nt" else "tcp")
+        return cls(WorkerProcess(command or find_engine(), kind, timeout_s), True, timeout_s)
+
+    def share(self) -> "WorkerClient":
+        """Another connection to the same worker; closing it leaves the worker running."""
+        return WorkerClient(self._process, False, START_S)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._connection is not None and self._process.alive
+
+    def ping(self, timeout_s: float = PING_S) -> None:
+        """Returns when the worker answered."""
+        self._call({"type": "ping"}, timeout_s)
+
+    def load_model(self, path: str, timeout_s: float = MODEL_S) -> dict[str, Any]:
+        """Load a .dfm and describe it: digest, resolution, has_morph, spec, record.
+
+        Raises: NotAModel and other ModelErrors, WorkerError.
+        """
+        return self._call({"type": "load_model", "model": _absolute(path)}, timeout_s)
+
+    def merge(
+        self,
+        rgba: np.ndarray,
+        *,
+        model: str,
+        params: Mapping[str, Any],
+        color: Color,
+        landmarks: Sequence[Any] | None = None,
+        faceset: str | None = None,
+        frame_key: str | None = None,
+        timeout_s: float = MERGE_S,
+    ) -> MergeReply:
+        """Swap the faces of one frame.
+
+        rgba:      (H, W, 4) float32, premultiplied, top row first; values above 1 are kept.
+        params:    values of MergeParams by name; the rest is default.
+        color:     "scene_linear" (Rec. 709 primaries) or "display" (sRGB).
+        landmarks: faces as 68 (x, y) points each in frame pixels, instead of detection.
+        faceset:   folder whose faces of the frame named `frame_key` are taken instead.
+
+        Raises: ParameterError, ModelError, MissingWeights and others of the family as the worker
+        met them; WorkerDied, WorkerTimeout, ProtocolError.
+        """
+        height, width = _check_frame(rgba)
+        room = frame_bytes(width, height)
+        with self._lock:
+            mapping = self._mapping_of(2 * room)
+            unchanged = self._put(mapping, rgba)
+            message: Message = {
+                "type": "merge",
+                "width": width,
+                "height": height,
+                "input": 0,
+                "output": room,
+                "input_unchanged": unchanged,
+                "color": color,
+                "model": _absolute(model),
+                "params": dict(params),
+            }
+            if landmarks is not None:
+                message["landmarks"] = np.asarray(landmarks, np.float64).tolist()
+            if faceset is not None:
+                message["faceset"] = _absolute(faceset)
+            if frame_key is not None:
+                message["frame_key"] = frame_key
+            reply = self._call(message, timeout_s)
+            x0, y0, x1, y1 = (int(v) for v in reply["roi"])
+            layer = np.zeros((height, width, 4), np.float32)
+            if x1 > x0 and y1 > y0:
+                layer[y0:y1, x0:x1] = mapping.frame(room, x1 - x0, y1 - y0)
+        return MergeReply(
+            layer, reply["face_count"], reply["cached"], reply["ms"], (x0, y0, x1, y1)
+        )
+
+    def close(self) -> None:
+        """Close the connection, and end the worker where this client started it."""
+        self._drop_connection()
+        mapping, self._mapping = self._mapping, None
+        if mapping is not None:
+            mapping.close()
+        if self._owner:
+            self._process.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _mapping_of(self, size: int) -> SharedMapping:
+        """The mapping, made anew where it is too small; the worker follows."""
+        if self._mapping is not None and self._mapping.size >= size:
+            return self._mapping
+        fresh = SharedMapping.create(size)
+        try:
+            self._call({"type": "map", "path": fresh.path, "size": size}, PING_S)
+            fresh.remove_name()
+        except BaseException:
+            fresh.close()
+            raise
+        old, self._mapping, self._last_frame = self._mapping, fresh, None
+        if old is not None:
+            old.close()
+        return fresh
+
+    def _put(self, mapping: SharedMapping, rgba: np.ndarray) -> bool:
+        """Copy the frame in; True where these very bytes lay there already.
+
+        Comparing takes as long as copying (5 ms at 1080p) and saves the worker its hash (24 ms).
+        """
+        height, width = rgba.shape[:2]
+        target = mapping.frame(0, width, height)
+        source = rgba if rgba.strides[2] == rgba.itemsize else np.ascontiguousarray(rgba)
+        if self._last_frame == (width, height):
+            # as integers, so that NaN equals itself and -0 does not equal 0
+            if np.array_equal(target.view(np.uint64), source.view(np.uint64)):
+                return True
+        self._last_frame = None  # the worker has not seen these bytes until it answered
+        np.copyto(target, source)
+        return False
+
+    def _call(self, message: Message, timeout_s: float) -> Message:
+        with self._lock:
+            connection = self._connection
+            if connection is None:
+                raise WorkerDied("this connection to the engine is closed; start a new worker")
+            number, self._next_id = self._next_id, self._next_id + 1
+            data = protocol.encode({**message, "id": number})
+            try:
+                protocol.send(connection, data)
+                body = protocol.receive(connection, timeout_s)
+                if body is None:
+                    raise ConnectionResetError("it closed the connection")
+                reply = protocol.decode(body)
+            except WorkerTimeout as error:
+                # a late answer would write into the frame of the next call, so the worker goes too
+                text = self._process.describe(f"{message['type']}: {error}; the engine is stopped")
+                self._give_up()
+                raise WorkerTimeout(text) from error
+            except OSError as error:
+                text = self._process.describe(f"the engine died at {message['type']!r}: {error}")
+                self._give_up()
+                raise WorkerDied(text) from error
+            except BaseException:
+                self._give_up()  # the stream is out of step
+                raise
+            if reply["type"] == "error":
+                raise protocol.error_from(reply)
+            if reply.get("id") != number:
+                self._give_up()
+                raise ProtocolError(f"answer {reply.get('id')} came to call {number}")
+            if message["type"] == "merge":
+                self._last_frame = (message["width"], message["height"])
+            return reply
+
+    def _give_up(self) -> None:
+        self._drop_connection()
+        self._process.close()
+
+    def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def _connect(ready: Message, timeout_s: float) -> socket.socket:
+    if ready["transport"] == "unix":
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        address: Any = ready["path"]
+    else:
+        connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        address = ("127.0.0.1", int(ready["port"]))
+    try:
+        connection.settimeout(timeout_s)
+        connection.connect(address)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_frame(rgba: np.ndarray) -> tuple[int, int]:
+    if rgba.dtype != np.float32 or rgba.ndim != 3 or rgba.shape[2] != 4 or rgba.size == 0:
+        raise ParameterError(
+            f"the frame is {rgba.dtype} {rgba.shape}; the worker takes float32 (H, W, 4)"
+        )
+    height, width = rgba.shape[:2]
+    if max(height, width) > MAX_SIDE:
+        raise ParameterError(f"the frame is {width}x{height} px; the limit is {MAX_SIDE} a side")
+    return height, width
+
+
+def _absolute(path: str) -> str:
+    """Empty stays empty, so that the worker can say that no path is set."""
+    return os.path.abspath(path) if path else ""
