@@ -16,6 +16,7 @@
     ├── ModelError
     │   ├── NotAModel           not an ONNX file, or one without the .dfm inputs and outputs
     │   └── ParityError         the exported file does not compute what the network computes
+    ├── TrainingDiverged        the loss is no longer a number
     ├── CheckpointError         a run that cannot be loaded or does not fit the options
     ├── WorkerError
     │   ├── WorkerDied          the engine process ended or never started
@@ -76,6 +77,9 @@ class NotAModel(ModelError, ValueError): ...
 
 
 class ParityError(ModelError, ArithmeticError): ...
+
+
+class TrainingDiverged(FacegraftError, ArithmeticError): ...
 
 
 class CheckpointError(FacegraftError, ValueError): ...
