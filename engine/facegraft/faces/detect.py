@@ -1,0 +1,90 @@
+"""Finds the faces of a frame and their 68 landmarks: the default backend.
+
+Boxes at two sizes of the frame (`boxes.py`), the mesh on each (`mesh.py`), the mesh once more on
+the square of its own points, which halves the jitter that the box brings, then the 68 points
+(`mesh68.py`). Both networks are MediaPipe's, installed by `facegraft weights fetch`. Takes uint8
+RGB frames, gives Face values in frame pixels, corner convention.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from facegraft import weights
+from facegraft.errors import ParameterError
+from facegraft.faces.boxes import (
+    CLOSE_SIDE,
+    LARGE_SIDE,
+    SMALL_SIDE,
+    BoxFinder,
+    Candidate,
+    drop_repeats,
+    turn_back,
+)
+from facegraft.faces.face import Face
+from facegraft.faces.mesh import MeshNetwork, square_of_candidate, square_of_mesh
+from facegraft.faces.mesh68 import to_68
+
+_PRESENCE = 0.5  # least probability of a face in the mesh's crop
+_TURNS = range(1, 4)  # quarter turns of the frame, besides upright
+
+
+class FaceDetector:
+    """Keeps two network sessions; one per thread, or shared: detection holds no state."""
+
+    name = "blazeface-mesh 1"
+
+    def __init__(
+        self, weights_folder: Path | None = None, small_faces: bool = False, threads: int = 0
+    ) -> None:
+        """`small_faces` reads the frame in tiles: faces from 1/80 of its width, at twice the time.
+
+        Raises: MissingWeights, BadWeights, MissingExtra (no onnxruntime).
+        """
+        self._boxes = BoxFinder(weights.require("face_det_full", weights_folder), threads)
+        self._mesh = MeshNetwork(weights.require("face_mesh_attn", weights_folder), threads)
+        self._small_faces = small_faces
+
+    def detect(self, image_u8: np.ndarray, max_faces: int = 0) -> list[Face]:
+        """Faces of a (H, W, 3) uint8 RGB frame, largest first, at most `max_faces` (0: all).
+
+        Raises: ParameterError if the array is no such frame.
+        """
+        if image_u8.dtype != np.uint8 or image_u8.ndim != 3 or image_u8.shape[2] != 3:
+            raise ParameterError(
+                f"a frame is (H, W, 3) uint8 RGB; got {image_u8.shape} {image_u8.dtype}"
+            )
+        if 0 in image_u8.shape:
+            return []
+        found = self._landmarks(image_u8, self._upright(image_u8))
+        faces = found or self._second_look(image_u8)
+        faces.sort(key=lambda face: -face.size_px)
+        return faces[:max_faces] if max_faces else faces
+
+    def _upright(self, image_u8: np.ndarray) -> list[Candidate]:
+        candidates = self._boxes.at_side(image_u8, SMALL_SIDE)
+        if max(image_u8.shape) > SMALL_SIDE:
+            look = self._boxes.in_tiles if self._small_faces else self._boxes.at_side
+            candidates += look(image_u8, LARGE_SIDE)
+        return drop_repeats(candidates)
+
+    def _second_look(self, image_u8: np.ndarray) -> list[Face]:
+        """Faces too large for the first look, or lying on their side or upside down."""
+        candidates = self._boxes.at_side(image_u8, CLOSE_SIDE)
+        for turns in _TURNS:
+            turned = np.ascontiguousarray(np.rot90(image_u8, turns))
+            candidates += turn_back(self._boxes.at_side(turned, SMALL_SIDE), turns, image_u8)
+        return self._landmarks(image_u8, drop_repeats(candidates))
+
+    def _landmarks(self, image_u8: np.ndarray, candidates: Sequence[Candidate]) -> list[Face]:
+        rough, _ = self._mesh.run(image_u8, [square_of_candidate(c) for c in candidates])
+        meshes, flags = self._mesh.run(image_u8, [square_of_mesh(mesh) for mesh in rough])
+        faces = []
+        for candidate, mesh, flag in zip(candidates, meshes, flags, strict=True):
+            if flag > _PRESENCE:
+                points = to_68(mesh)
+                x0, y0 = points.min(axis=0).tolist()
+                x1, y1 = points.max(axis=0).tolist()
+                faces.append(Face(points, (x0, y0, x1, y1), candidate.score, points))
+        return faces
