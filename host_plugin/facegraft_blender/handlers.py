@@ -1,0 +1,123 @@
+"""When layers are made: before every frame of a render, and after loading a file or undo.
+
+`render_init` builds what a render needs, `render_pre` fills the layers of one frame before Blender
+composites it, `render_complete` and `render_cancel` clean up. Blender prints an exception in a
+handler and renders on with exit code 0, so failing on purpose means ending the process.
+"""
+
+import logging
+import os
+import sys
+
+import bpy  # pyright: ignore[reportMissingImports]
+from bpy.app.handlers import persistent  # pyright: ignore[reportMissingImports]
+
+from . import compat, engine, helper, nodes, preview, status
+from .status import Outcome, Status
+from .swap import SceneSwap, wanted
+
+_log = logging.getLogger(__name__)
+
+EXIT_FAILED = 3  # 1 is Blender's own for bad arguments, 2 the shell's for bad usage
+_renders: dict[int, SceneSwap] = {}  # by the scene's session id; a scene strip renders inside
+
+
+@persistent
+def on_render_init(scene: bpy.types.Scene, *_: object) -> None:
+    if SceneSwap.nested:
+        return
+    _finish(scene)
+    if wanted(scene):
+        _renders[scene.session_uid] = SceneSwap(scene)
+    tree = compat.compositor_tree(scene)
+    for group in nodes.buried_nodes(tree) if tree is not None else []:
+        _log.error(
+            "FaceGraft: the node inside group %r is not run; move it to the compositor's top level",
+            group,
+        )
+
+
+@persistent
+def on_render_pre(scene: bpy.types.Scene, *_: object) -> None:
+    if SceneSwap.nested:
+        return
+    swap = _renders.get(scene.session_uid)
+    if swap is None:
+        return
+    for tree, result in swap.frame():
+        if _stops(tree.facegraft.on_error, result):
+            _stop(result)
+
+
+@persistent
+def on_render_end(scene: bpy.types.Scene, *_: object) -> None:
+    if not SceneSwap.nested:
+        _finish(scene)
+
+
+@persistent
+def on_load(*_: object) -> None:
+    """Layers are not saved, and an undo may bring back an empty one."""
+    status.forget()
+    helper.remove_leftovers()
+    on_restored()
+
+
+@persistent
+def on_restored(*_: object) -> None:
+    for tree in bpy.data.node_groups:
+        if nodes.MARK in tree:
+            nodes.ensure_layer(tree)
+    preview.request()
+
+
+def _stops(on_error: str, result: Status) -> bool:
+    if result.outcome is Outcome.ERROR:
+        return on_error in ("FAIL", "STRICT")
+    return result.outcome is Outcome.NO_FACE and on_error == "STRICT"
+
+
+def _stop(result: Status) -> None:
+    """End a background render; in the interface, where that would end the session, show it."""
+    if not bpy.app.background:
+        preview.show_error(f"Frame {result.frame}: {result.message}")
+        return
+    _log.error("FaceGraft: frame %d: the render stops, as the node asks for", result.frame)
+    finish_all()
+    engine.stop()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(EXIT_FAILED)  # sys.exit would leave from inside Blender's render loop
+
+
+def _finish(scene: bpy.types.Scene) -> None:
+    swap = _renders.pop(scene.session_uid, None)
+    if swap is not None:
+        swap.close()
+
+
+def finish_all() -> None:
+    while _renders:
+        _renders.popitem()[1].close()
+
+
+_HANDLERS = (
+    ("render_init", on_render_init),
+    ("render_pre", on_render_pre),
+    ("render_complete", on_render_end),
+    ("render_cancel", on_render_end),
+    ("load_post", on_load),
+    ("undo_post", on_restored),
+    ("redo_post", on_restored),
+)
+
+
+def register() -> None:
+    for name, function in _HANDLERS:
+        getattr(bpy.app.handlers, name).append(function)
+
+
+def unregister() -> None:
+    for name, function in _HANDLERS:
+        getattr(bpy.app.handlers, name).remove(function)
+    finish_all()

@@ -1,0 +1,104 @@
+"""The picture that enters a node, by rendering a hidden copy of its scene that ends there.
+
+Blender lets no Python see what flows inside the compositor, so the scene is copied, the copy's
+output is linked to the socket that feeds the node, and one frame is rendered to an uncompressed
+float EXR in memory-backed storage. Nodes of the copy are only linked and muted: removing one would
+remove its keyframes from the Action it shares with the user's tree.
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import bpy  # pyright: ignore[reportMissingImports]
+import numpy as np
+
+from . import compat, exr, nodes
+
+MARK = "facegraft_helper"  # custom property by which a helper left in a file is known
+_NAME = ".facegraft helper"  # Blender lists names with a dot last, and hides them in searches
+_RAM = Path("/dev/shm")  # memory-backed on Linux
+_SPARE = 4  # times the size of one frame that must be free there; containers give it 64 MB
+_SIDE_OUTPUTS = ("CompositorNodeOutputFile", "CompositorNodeViewer")
+
+
+class Helper:
+    """Renders what enters one node of `scene`; `close` removes all it made."""
+
+    def __init__(self, scene: bpy.types.Scene, node: bpy.types.Node) -> None:
+        """`node` has a source (`nodes.source_socket`)."""
+        self.node_name = node.name
+        self._scene = scene.copy()
+        self._scene.name = _NAME
+        self._scene[MARK] = True
+        self._tree = compat.copy_tree(self._scene)
+        self._cut(scene)
+        self._folder = Path(tempfile.mkdtemp(prefix="facegraft-", dir=_folder_for(scene)))
+        self._set_output()
+
+    def _cut(self, scene: bpy.types.Scene) -> None:
+        """Let the tree end at the node's source, and nothing else of it write or render."""
+        tree = self._tree
+        source = nodes.source_socket(tree.nodes[self.node_name])
+        assert source is not None
+        needed = nodes.upstream_names(source)
+        for node in tree.nodes:
+            if node.bl_idname in _SIDE_OUTPUTS:
+                node.mute = True
+            elif node.bl_idname == "CompositorNodeRLayers":
+                node.mute = node.mute or node.name not in needed
+                if node.scene == scene:  # two renders must not share one scene's render state
+                    node.scene = self._scene
+        tree.links.new(source, compat.output_socket(tree))
+
+    def _set_output(self) -> None:
+        render = self._scene.render
+        render.use_sequencer = False
+        render.use_compositing = True
+        render.use_file_extension = True
+        render.use_overwrite = True
+        render.use_placeholder = False
+        render.use_multiview = False
+        render.filepath = str(self._path)
+        compat.set_exr_output(render)
+
+    @property
+    def _path(self) -> Path:
+        return self._folder / "frame.exr"
+
+    def render(self, scene: bpy.types.Scene) -> np.ndarray | None:
+        """(H, W, 4) float32 RGBA, scene linear, row 0 at the top, at the frame `scene` shows.
+
+        None where the user cancelled. Raises: RuntimeError from Blender (disk full), ValueError.
+        """
+        self._path.unlink(missing_ok=True)
+        self._scene.frame_current = scene.frame_current
+        self._scene.frame_subframe = scene.frame_subframe
+        bpy.ops.render.render(write_still=True, scene=self._scene.name)
+        try:
+            return exr.read_rgba(self._path)
+        except FileNotFoundError:
+            return None
+
+    def close(self) -> None:
+        bpy.data.scenes.remove(self._scene)
+        compat.drop_tree(self._tree)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def remove_leftovers() -> None:
+    """Remove helpers that a file carries because it was saved, or Blender ended, in mid-render."""
+    for scene in [s for s in bpy.data.scenes if MARK in s]:
+        tree = compat.compositor_tree(scene)
+        bpy.data.scenes.remove(scene)
+        if tree is not None:
+            compat.drop_tree(tree)
+
+
+def _folder_for(scene: bpy.types.Scene) -> Path | None:
+    """Where one frame fits in memory; None for the system's temporary folder."""
+    render = scene.render
+    frame_bytes = render.resolution_x * render.resolution_y * 16  # four floats a pixel
+    if _RAM.is_dir() and shutil.disk_usage(_RAM).free > _SPARE * frame_bytes:
+        return _RAM
+    return None

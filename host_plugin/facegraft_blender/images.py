@@ -1,0 +1,49 @@
+"""The layer image inside a FaceGraft node; nothing else in the add-on touches bpy images.
+
+A layer is a generated float image: Blender takes its values as scene linear and as they stand,
+without a colour or alpha conversion. It is runtime data, so files stay small and closing Blender
+never asks to save it; after loading a file it is made anew, empty, which shows the source.
+Arrays are (H, W, 4) float32, premultiplied RGBA, row 0 at the top; Blender keeps row 0 at the
+bottom.
+"""
+
+import bpy  # pyright: ignore[reportMissingImports]
+import numpy as np
+
+_EMPTY_SIZE = 16  # px; any size does, a transparent layer changes nothing
+
+
+def new_layer(name: str) -> bpy.types.Image:
+    """An empty, transparent layer."""
+    image = bpy.data.images.new(
+        name, _EMPTY_SIZE, _EMPTY_SIZE, alpha=True, float_buffer=True, is_data=True
+    )
+    image.alpha_mode = "CHANNEL_PACKED"  # says that colour is not to be multiplied by alpha
+    image.generated_color = (0.0, 0.0, 0.0, 0.0)
+    image.is_runtime_data = True
+    return image
+
+
+def write_layer(image: bpy.types.Image, pixels: np.ndarray) -> None:
+    """Make `pixels` the layer's picture, at their size."""
+    height, width = pixels.shape[:2]
+    if tuple(image.size) != (width, height):
+        image.generated_width, image.generated_height = width, height
+    image.pixels.foreach_set(np.ascontiguousarray(pixels[::-1]).ravel())
+    _announce(image)
+
+
+def clear_layer(image: bpy.types.Image) -> None:
+    """Make the layer transparent, so that the node gives its source back exactly."""
+    width, height = image.size
+    image.pixels.foreach_set(np.zeros(width * height * 4, np.float32))
+    _announce(image)
+
+
+def remove_layer(image: bpy.types.Image) -> None:
+    bpy.data.images.remove(image)
+
+
+def _announce(image: bpy.types.Image) -> None:
+    image.update()
+    image.update_tag()  # without it 5.2 shows the first frame's pixels in strip modifiers

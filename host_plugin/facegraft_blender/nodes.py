@@ -1,0 +1,249 @@
+"""The FaceGraft node: a group of native compositor nodes around one layer image.
+
+    Image ─┬──────────────► Alpha Over ─► Set Alpha ─► Image
+           └─ alpha ──────────────────────────┘
+    layer image ──────────────┘ ─► Matte (its alpha), Face Layer
+
+The layer is premultiplied, so the result is  layer + image * (1 - matte),  with the image's own
+alpha; where the matte is 0 the image goes through bit by bit. As the group is made of Blender's own
+nodes, a Blender without this add-on opens the file and shows the source.
+"""
+
+from collections.abc import Iterator
+
+import bpy  # pyright: ignore[reportMissingImports]
+
+from . import compat, images
+from .props import IMAGE_INPUTS, SOCKET_ROWS, SocketRow, panels
+
+NODE_NAME = "FaceGraft"
+MARK = "facegraft_node"  # custom property of our trees; its value is the layout's version
+LAYOUT = 1
+OUTPUTS = ("Image", "Matte", "Face Layer")
+_LAYER_NODE = "FaceGraft Layer"
+_COLUMN = 200  # px between columns when someone opens the group
+
+
+def new_tree() -> bpy.types.NodeTree:
+    """A group with every row's socket and an empty layer."""
+    tree = bpy.data.node_groups.new(NODE_NAME, "CompositorNodeTree")
+    tree[MARK] = LAYOUT
+    interface = tree.interface
+    for name, kind in zip(OUTPUTS, ("Color", "Float", "Color"), strict=True):
+        interface.new_socket(name, in_out="OUTPUT", socket_type=f"NodeSocket{kind}")
+    image = interface.new_socket("Image", in_out="INPUT", socket_type="NodeSocketColor")
+    image.description = "The picture whose face is replaced: a clip, a grade, another FaceGraft"
+    image.hide_value = True
+    _add_rows(tree, SOCKET_ROWS)
+    _fill(tree)
+    ensure_layer(tree)
+    return tree
+
+
+def upgrade_tree(tree: bpy.types.NodeTree) -> None:
+    """Give a tree from an older file the rows that the table has gained since."""
+    present = len(_row_sockets(tree))
+    if present < len(SOCKET_ROWS):
+        _add_rows(tree, SOCKET_ROWS[present:])
+        for node in [n for n in tree.nodes if n.name != _LAYER_NODE]:
+            tree.nodes.remove(node)  # our own tree, without keyframes on its nodes
+        _fill(tree)
+
+
+def _row_sockets(tree: bpy.types.NodeTree) -> list[bpy.types.NodeTreeInterfaceSocket]:
+    items = [i for i in tree.interface.items_tree if i.item_type == "SOCKET"]
+    return [i for i in items if i.in_out == "INPUT"][IMAGE_INPUTS:]
+
+
+def _add_rows(tree: bpy.types.NodeTree, rows: tuple[SocketRow, ...]) -> None:
+    for group, run in panels(rows):
+        panel = tree.interface.new_panel(group)
+        for spec in run:
+            socket = tree.interface.new_socket(
+                spec.name, in_out="INPUT", socket_type=spec.socket_type, parent=panel
+            )
+            socket.description = spec.description
+            if spec.slider is not None:
+                low, high = spec.slider
+                kind = type(spec.default)
+                socket.min_value, socket.max_value = kind(low), kind(high)
+            socket.default_value = spec.default
+
+
+def _fill(tree: bpy.types.NodeTree) -> None:
+    """The nodes inside; the layer's own node is kept where it exists, as it holds the image."""
+    nodes, link = tree.nodes, tree.links.new
+    source = nodes.new("NodeGroupInput")
+    layer = nodes.get(_LAYER_NODE) or nodes.new("CompositorNodeImage")
+    layer.name = layer.label = _LAYER_NODE
+    source_parts = nodes.new("CompositorNodeSeparateColor")
+    layer_parts = nodes.new("CompositorNodeSeparateColor")
+    over, factor, background, foreground = compat.over_node(tree)
+    alpha = compat.replace_alpha_node(tree)
+    result = nodes.new("NodeGroupOutput")
+
+    link(source.outputs["Image"], source_parts.inputs[0])
+    link(layer.outputs["Image"], layer_parts.inputs[0])
+    link(source.outputs["Image"], background)
+    link(layer.outputs["Image"], foreground)
+    link(over.outputs[0], alpha.inputs[0])
+    link(source_parts.outputs["Alpha"], alpha.inputs["Alpha"])
+    link(alpha.outputs[0], result.inputs["Image"])
+    link(layer_parts.outputs["Alpha"], result.inputs["Matte"])
+    link(layer.outputs["Image"], result.inputs["Face Layer"])
+    link(_one_for_all(tree, source), factor)
+
+    columns = ((source,), (layer, source_parts), (layer_parts, over), (alpha,), (result,))
+    for x, column in enumerate(columns):
+        for y, node in enumerate(column):
+            node.location = (x * _COLUMN, -y * _COLUMN)
+
+
+def _one_for_all(tree: bpy.types.NodeTree, source: bpy.types.Node) -> bpy.types.NodeSocket:
+    """1 + 0 * every row: Blender greys out an input that nothing inside its group uses."""
+    total: bpy.types.NodeSocket | None = None
+    rows = [s for s in source.outputs if s.identifier][
+        IMAGE_INPUTS : IMAGE_INPUTS + len(SOCKET_ROWS)
+    ]
+    for i, socket in enumerate(rows):
+        add = tree.nodes.new(compat.MATH_NODE)
+        add.operation = "MULTIPLY_ADD"
+        add.hide = True
+        add.location = (i * 40, 400)  # out of the way, above the rest
+        tree.links.new(socket, add.inputs[0])
+        add.inputs[1].default_value = 0.0
+        add.inputs[2].default_value = 1.0
+        if total is not None:
+            tree.links.new(total, add.inputs[2])
+        total = add.outputs[0]
+    assert total is not None  # the table has rows
+    return total
+
+
+def add_node(tree: bpy.types.NodeTree) -> bpy.types.Node:
+    """A FaceGraft node in a compositor tree, selected and active."""
+    node = tree.nodes.new("CompositorNodeGroup")
+    node.node_tree = new_tree()
+    node.name = node.label = NODE_NAME
+    node.width = 220  # px, so that labels are not cut
+    tree.nodes.active = node
+    return node
+
+
+def is_facegraft(node: bpy.types.Node) -> bool:
+    tree = getattr(node, "node_tree", None)
+    return tree is not None and MARK in tree
+
+
+def layer_of(tree: bpy.types.NodeTree) -> bpy.types.Image:
+    """The layer image inside a FaceGraft tree; see `ensure_layer`."""
+    return tree.nodes[_LAYER_NODE].image
+
+
+def ensure_layer(tree: bpy.types.NodeTree) -> None:
+    """Make the layer image where a loaded file or an undo left none."""
+    node = tree.nodes[_LAYER_NODE]
+    if node.image is None:
+        node.image = images.new_layer(_LAYER_NODE)
+
+
+def make_ready(tree: bpy.types.NodeTree) -> None:
+    """Give every FaceGraft node in a compositor tree its own group and layer, up to date.
+
+    Duplicating a node shares both, and two nodes would show one face.
+    """
+    seen: set[str] = set()
+    for node in tree.nodes:
+        if not is_facegraft(node):
+            continue
+        if node.node_tree.name in seen:
+            node.node_tree = node.node_tree.copy()
+            node.node_tree.nodes[_LAYER_NODE].image = None
+        seen.add(node.node_tree.name)
+        upgrade_tree(node.node_tree)
+        ensure_layer(node.node_tree)
+
+
+def source_socket(node: bpy.types.Node) -> bpy.types.NodeSocket | None:
+    """The output that feeds the node's Image input, None where nothing does."""
+    for link in node.inputs[0].links:
+        if link.is_valid and not link.is_muted:
+            return link.from_socket
+    return None
+
+
+def active_nodes(tree: bpy.types.NodeTree) -> list[bpy.types.Node]:
+    """FaceGraft nodes that some output of the tree shows, each after those it depends on."""
+    order: list[bpy.types.Node] = []
+    visited: set[str] = set()
+    ends = [n for n in tree.nodes if n.bl_idname in _ENDS and not n.mute]
+    stack = [(node, False) for node in reversed(ends)]
+    while stack:
+        node, inputs_done = stack.pop()
+        if inputs_done:
+            if is_facegraft(node) and not node.mute:
+                order.append(node)
+        elif node.name not in visited:
+            visited.add(node.name)
+            stack.append((node, True))
+            stack.extend((up, False) for up in _inputs_of(node))
+    return order
+
+
+_ENDS = {
+    compat.OUTPUT_NODE,
+    "CompositorNodeOutputFile",
+    "CompositorNodeViewer",
+}
+
+
+def upstream_names(socket: bpy.types.NodeSocket) -> set[str]:
+    """Names of the nodes that `socket` is computed from, its own included."""
+    names: set[str] = set()
+    stack = [socket.node]
+    while stack:
+        node = stack.pop()
+        if node.name not in names:
+            names.add(node.name)
+            stack.extend(_inputs_of(node))
+    return names
+
+
+def _inputs_of(node: bpy.types.Node) -> Iterator[bpy.types.Node]:
+    for socket in node.inputs:
+        for link in socket.links:
+            yield link.from_node
+
+
+def buried_nodes(tree: bpy.types.NodeTree) -> list[str]:
+    """Names of groups, at any depth, that hold a FaceGraft node: those nodes are never run."""
+    found: list[str] = []
+    seen: set[str] = set()
+    stack = [n.node_tree for n in tree.nodes if _is_group(n) and not is_facegraft(n)]
+    while stack:
+        group = stack.pop()
+        if group.name in seen:
+            continue
+        seen.add(group.name)
+        if any(is_facegraft(n) for n in group.nodes):
+            found.append(group.name)
+        stack.extend(n.node_tree for n in group.nodes if _is_group(n) and not is_facegraft(n))
+    return found
+
+
+def clip_of(
+    tree: bpy.types.NodeTree | None, node: bpy.types.Node | None
+) -> bpy.types.Image | bpy.types.MovieClip | None:
+    """A movie that enters `node`, None where there is none."""
+    source = source_socket(node) if tree is not None and node is not None else None
+    if tree is None or source is None:
+        return None
+    for name in upstream_names(source):
+        found = getattr(tree.nodes[name], "image", None) or getattr(tree.nodes[name], "clip", None)
+        if found is not None and found.source == "MOVIE":
+            return found
+    return None
+
+
+def _is_group(node: bpy.types.Node) -> bool:
+    return getattr(node, "node_tree", None) is not None
