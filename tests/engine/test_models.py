@@ -1,0 +1,185 @@
+"""Networks: sizes, shapes and wiring of every family and option in the registry."""
+
+from itertools import chain, combinations
+
+import numpy as np
+import pytest
+import torch
+
+from facegraft.errors import ParameterError
+from facegraft.model_spec import FaceType, ModelSpec
+from facegraft.models.blocks import depth_to_space, rms_normalize
+from facegraft.models.build import DIMS, FAMILIES, build, check_spec
+from facegraft.models.liae import LIAE
+from facegraft.models.stages import OPTIONS
+
+LETTERS = chain.from_iterable(combinations(OPTIONS, n) for n in range(len(OPTIONS) + 1))
+ARCHITECTURES = [
+    f"{family}-{''.join(letters)}".rstrip("-") for letters in LETTERS for family in FAMILIES
+]
+
+
+def tiny(architecture: str, resolution: int = 64) -> ModelSpec:
+    return ModelSpec(architecture, resolution, FaceType.FULL, 32, 16, 16, 16)
+
+
+def parameter_counts(spec: ModelSpec) -> dict[str, int]:
+    with torch.device("meta"):
+        net = build(spec)
+    return {name: sum(p.numel() for p in part.parameters()) for name, part in net.named_children()}
+
+
+def df(encoder, inter, decoder):
+    return {"encoder": encoder, "inter": inter, "decoder_src": decoder, "decoder_dst": decoder}
+
+
+def liae(encoder, inter, decoder):
+    return {"encoder": encoder, "inter_ab": inter, "inter_b": inter, "decoder": decoder}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "resolution", "ae", "mask", "counts"),
+    [
+        ("df", 128, 256, 22, df(4306560, 14959872, 19136000)),
+        ("df-ud", 128, 256, 22, df(4306560, 11801856, 19181291)),
+        ("df-udt", 128, 256, 22, df(15654144, 3150080, 34455979)),
+        ("liae", 128, 256, 22, liae(4306560, 26249472, 38157824)),
+        ("liae-ud", 128, 256, 22, liae(4306560, 19933440, 38203115)),
+        ("liae-udt", 128, 256, 22, liae(15654144, 4202752, 53477803)),
+        ("df-ud", 96, 128, 16, df(4306560, 3098368, 15444701)),  # quick96
+    ],
+)
+def test_parameter_counts_are_those_of_deepfacelab(architecture, resolution, ae, mask, counts):
+    """The counts were dumped from DeepFaceLab's own graphs, so its weights fit part by part."""
+    spec = ModelSpec(architecture, resolution, FaceType.FULL, ae, 64, 64, mask)
+    assert counts == parameter_counts(spec)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_architecture_gives_faces_and_masks_of_its_resolution(architecture):
+    """Shapes, float32 and the range 0..1 hold on both paths, also with uneven batches."""
+    torch.manual_seed(0)
+    net = build(tiny(architecture))
+    src, dst = torch.rand(2, 3, 64, 64), torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        outputs = [*net.reconstruct(src, dst), *net.swap(dst)]
+    face, mask = (3, 64, 64), (1, 64, 64)
+    expected = [(2, *face), (2, *mask), (1, *face), (1, *mask), (1, *face), (1, *mask), (1, *mask)]
+    assert expected == [tuple(x.shape) for x in outputs]
+    for x in outputs:
+        assert x.dtype == torch.float32
+        assert 0 < x.min() and x.max() < 1
+
+
+@pytest.mark.parametrize("architecture", ["df-ud", "liae-ud"])
+def test_swapping_src_itself_is_its_reconstruction(architecture):
+    """swap() runs src's path on whatever comes in, so on src both paths agree."""
+    torch.manual_seed(0)
+    net = build(tiny(architecture))
+    src, dst = torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        rebuilt, swapped_src, swapped = net.reconstruct(src, dst), net.swap(src), net.swap(dst)
+    torch.testing.assert_close(swapped_src.src_dst, rebuilt.src_src)
+    torch.testing.assert_close(swapped_src.src_dst_mask, rebuilt.src_src_mask)
+    torch.testing.assert_close(swapped.dst_dst_mask, rebuilt.dst_dst_mask)
+    assert not torch.allclose(swapped.src_dst, rebuilt.dst_dst, atol=1e-3)
+
+
+def test_liae_tells_src_by_the_shared_code_alone():
+    """inter_b is dst's own: changing it moves dst's reconstruction and leaves src and swap."""
+    torch.manual_seed(0)
+    net = build(tiny("liae-ud"))
+    assert isinstance(net, LIAE)
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        before = net.reconstruct(image, image)
+        net.inter_b.spread.bias.add_(1.0)
+        after = net.reconstruct(image, image)
+    torch.testing.assert_close(after.src_src, before.src_src, rtol=0, atol=0)
+    assert not torch.allclose(after.dst_dst, before.dst_dst)
+
+
+def test_weights_start_glorot_uniform_with_zero_biases():
+    """Limit sqrt(6 / (fan_in + fan_out)), as TensorFlow's default."""
+    torch.manual_seed(0)
+    net = build(tiny("df-ud"))
+    weight = dict(net.named_parameters())["encoder.layers.1.conv.weight"]  # 5x5, 16 to 32
+    limit = np.sqrt(6 / (25 * 16 + 25 * 32))
+    assert weight.abs().max() <= limit
+    assert weight.abs().max() > 0.99 * limit
+    assert all(not p.any() for name, p in net.named_parameters() if name.endswith("bias"))
+
+
+def test_depth_to_space_counts_channels_as_tensorflow_does():
+    """Channel (2*row + column)*C + c of a cell becomes pixel (row, column) of channel c."""
+    x = torch.arange(2 * 8 * 2 * 3, dtype=torch.float32).reshape(2, 8, 2, 3)
+    expected = torch.empty(2, 2, 4, 6)
+    for row in range(2):
+        for column in range(2):
+            for c in range(2):
+                expected[:, c, row::2, column::2] = x[:, (2 * row + column) * 2 + c]
+    assert torch.equal(expected, depth_to_space(x))
+    last = depth_to_space(x.contiguous(memory_format=torch.channels_last))
+    assert torch.equal(expected, last)
+    assert last.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_rms_normalize_sets_the_mean_square_to_one():
+    """Per sample, and an all-zero code stays zero instead of becoming NaN."""
+    x = torch.stack([torch.randn(500) * 40, torch.zeros(500)])
+    y = rms_normalize(x)
+    torch.testing.assert_close(y.square().mean(dim=1), torch.tensor([1.0, 0.0]))
+
+
+def test_channels_last_and_autocast_give_the_same_face():
+    """Memory order changes rounding only; bf16 stays within a few grey levels of 255."""
+    torch.manual_seed(0)
+    net = build(tiny("liae-ud"))
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        plain = net.swap(image).src_dst
+        net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        last = net.swap(image.contiguous(memory_format=torch.channels_last)).src_dst
+        with torch.autocast("cpu", torch.bfloat16):
+            half = net.swap(image).src_dst
+    torch.testing.assert_close(last, plain, rtol=0, atol=1e-5)
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, plain, rtol=0, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "resolution", "words"),
+    [
+        ("amp", 128, ["amp", "df", "liae"]),
+        ("df-ux", 128, ["'x'", "u, d, t, c"]),
+        ("df-uu", 128, ["df-uu", "once"]),
+        ("df-", 128, ["df-", "once"]),
+        ("df-ud", 100, ["100", "multiple of 32", "64 to 640", "96"]),
+        ("df-t", 144, ["144", "multiple of 32"]),
+        ("df", 32, ["32", "64"]),
+        ("df", 656, ["656", "640"]),
+    ],
+)
+def test_a_wrong_spec_is_refused_by_name(architecture, resolution, words):
+    """The message holds the value, the limits and something that works."""
+    with pytest.raises(ParameterError) as caught:
+        build(tiny(architecture, resolution))
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("name", DIMS)
+def test_dims_outside_their_range_are_refused(name):
+    """Each dim names itself and both limits."""
+    low, high = DIMS[name]
+    for value in (low - 1, high + 1):
+        values = {"ae_dims": 32, "e_dims": 16, "d_dims": 16, "d_mask_dims": 16, name: value}
+        with pytest.raises(ParameterError, match=f"{name} is {value}.*{low} to {high}"):
+            check_spec(ModelSpec("df-ud", 128, FaceType.FULL, **values))
+
+
+def test_resolutions_without_d_and_t_are_multiples_of_16():
+    """144 px suits df-u and not df-ud."""
+    check_spec(tiny("df-u", 144))
+    with pytest.raises(ParameterError):
+        check_spec(tiny("df-ud", 144))
