@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from facegraft.errors import WorkerDied
-from facegraft.worker.protocol import READY_KEY, Message
+from facegraft.worker.protocol import LOG_NAME, READY_KEY, Message
 
 _DROPPED = ("PYTHON", "LD_", "DYLD_", "OFX_")  # a host sets these for itself, not for our Python
 _LOG_TAIL = 2000  # characters of log in an error: a traceback's end
@@ -80,7 +80,7 @@ class WorkerProcess:
         Raises: WorkerDied with the tail of its log where it ends or stays silent.
         """
         folder = Path(tempfile.mkdtemp(prefix="facegraft-"))  # made with mode 0700
-        self._log = folder / "log.txt"
+        self._log = folder / LOG_NAME
         arguments = [*command, "--folder", str(folder), "--transport", transport]
         try:
             with open(self._log, "ab") as log:

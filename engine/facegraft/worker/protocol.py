@@ -23,6 +23,8 @@ MESSAGE_S = 10.0  # a message once begun arrives whole within this; both sides s
 ALIGNMENT = 64  # bytes; frames in the mapping begin on cache lines
 PIXEL_BYTES = 16  # RGBA float32
 MAX_SIDE = 16384  # px; a larger frame would need more than 8 GiB of mapping
+SOCKET_NAME = "s"  # in the private folder; a socket's path has room for about 100 bytes
+LOG_NAME = "log.txt"  # the worker's stderr, in the same folder
 READY_KEY = "facegraft_worker"  # first key of the line a worker prints once it listens
 
 _LENGTH = struct.Struct("<I")

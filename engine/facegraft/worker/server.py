@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import secrets
-import shutil
 import socket
 import sys
 import tempfile
@@ -21,10 +20,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facegraft.errors import FacegraftError, ProtocolError, WorkerTimeout
+from facegraft.errors import FacegraftError, ProtocolError, WorkerError, WorkerTimeout
 from facegraft.worker import protocol
 from facegraft.worker.mapping import SharedMapping
-from facegraft.worker.protocol import MESSAGE_S, READY_KEY, Message
+from facegraft.worker.protocol import LOG_NAME, MESSAGE_S, READY_KEY, SOCKET_NAME, Message
 from facegraft.worker.request import parse_merge, text_of
 
 if TYPE_CHECKING:
@@ -231,7 +230,7 @@ def _answer(connection: socket.socket, message: Message, reply: Message) -> None
 def listen(transport: str, folder: Path) -> tuple[socket.socket, Message]:
     """A listening socket and how to reach it, for the ready line."""
     if transport == "unix":
-        path = str(folder / "s")  # short: a socket's path has room for about 100 bytes
+        path = str(folder / SOCKET_NAME)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(path)
         address: Message = {"transport": "unix", "path": path}
@@ -246,10 +245,14 @@ def listen(transport: str, folder: Path) -> tuple[socket.socket, Message]:
 def serve(folder: Path | None, transport: str) -> None:
     """Run the worker in this process until its host is gone; prints the ready line on stdout.
 
-    `folder`: of mode 0700, made by the host, and removed at the end (None: a fresh one).
+    `folder`: of mode 0700, made by the host (None: a fresh one); removed at the end, unless it
+    holds anything else than what host and worker put there.
     `transport`: "unix" or "tcp".
+    Raises: WorkerError where other users may enter the folder.
     """
     folder = folder or Path(tempfile.mkdtemp(prefix="facegraft-"))
+    if os.name != "nt" and folder.stat().st_mode & 0o077:
+        raise WorkerError(f"{folder} is open to other users; give a folder of mode 0700")
     try:
         token = secrets.token_hex(16)
         listener, address = listen(transport, folder)
@@ -260,13 +263,22 @@ def serve(folder: Path | None, transport: str) -> None:
     except KeyboardInterrupt:
         pass  # run by hand
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    try:
+        for name in (SOCKET_NAME, LOG_NAME):
+            (folder / name).unlink(missing_ok=True)
+        folder.rmdir()
+    except OSError as error:
+        log.info("%s stays: %s", folder, error)  # Windows while the host has the log open
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """`python -m facegraft.worker`, as hosts spawn it."""
     parser = argparse.ArgumentParser(prog="facegraft.worker", description=__doc__)
-    parser.add_argument("--folder", type=Path, help="private folder for the socket")
+    parser.add_argument("--folder", type=Path, help="fresh folder of mode 0700 for the socket")
     default = "unix" if hasattr(socket, "AF_UNIX") else "tcp"
     parser.add_argument("--transport", choices=("unix", "tcp"), default=default)
     values = parser.parse_args(arguments)

@@ -16,13 +16,18 @@ from typing import Any
 import numpy as np
 
 from facegraft.errors import NotAModel, ParameterError
+from facegraft.faces.align import align_matrix, square_corners
+from facegraft.faces.clip import Detector
 from facegraft.faces.detect import FaceDetector
 from facegraft.faces.face import Face
 from facegraft.faces.faceset import Faceset
 from facegraft.inference import Prediction, SwapModel
-from facegraft.merge.frame import merge_frame, predict_faces
+from facegraft.merge.frame import framing, merge_frame, predict_faces
+from facegraft.merge.mask import MASK_SIZE
+from facegraft.merge.params import MergeParams
 from facegraft.worker import layer
 from facegraft.worker.cache import BoundedCache
+from facegraft.worker.layer import Rect
 from facegraft.worker.request import MergeRequest, model_path
 
 log = logging.getLogger(__name__)
@@ -31,7 +36,7 @@ CACHE_BYTES = 256 << 20  # 150 faces of a 256 px model; a shot's worth of re-tun
 MAX_MODELS = 3  # open at once; each holds up to 700 MB
 MAX_FACESETS = 2  # indices only, without pictures
 
-Roi = tuple[int, int, int, int]
+_NOTHING = np.zeros((0, 0, 4), np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +44,7 @@ class Outcome:
     """layer: (h, w, 4) float32 premultiplied, the part of the frame that `roi` names."""
 
     layer: np.ndarray
-    roi: Roi
+    roi: Rect
     face_count: int
     cached: dict[str, bool]
     ms: dict[str, float]
@@ -49,12 +54,13 @@ class Outcome:
 class MergeService:
     """Open models, the detector and the caches; one per worker, called from any thread."""
 
-    def __init__(self, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, detector: Detector | None = None, cache_bytes: int = CACHE_BYTES) -> None:
+        """`detector`: None for the default one, opened when a frame first needs it."""
         self._lock = threading.Lock()
         self._cache = BoundedCache(cache_bytes)
         self._models: OrderedDict[tuple[Path, int, int], SwapModel] = OrderedDict()
         self._facesets: OrderedDict[tuple[Path, int], dict[str, list[Any]]] = OrderedDict()
-        self._detector: FaceDetector | None = None
+        self._detector = detector
 
     def load_model(self, path: str) -> dict[str, Any]:
         """Open a model, or take the open one, and describe it. Raises: NotAModel."""
@@ -83,10 +89,10 @@ class MergeService:
             faces, detection_cached = self._faces(rgba, request, digest)
             watch.lap("detection")
             cached = {"detection": detection_cached, "inference": True}
-            if not faces:
-                nothing = np.zeros((0, 0, 4), np.float32)
-                return Outcome(nothing, (0, 0, 0, 0), 0, cached, watch.ms, digest)
-            image = self._display_image(rgba, faces, request, model)
+            if not faces or request.params.mix == 0:
+                return Outcome(_NOTHING, (0, 0, 0, 0), len(faces), cached, watch.ms, digest)
+            reach = reach_of(faces, model, request.params, rgba.shape)
+            image = layer.display_image(rgba, request.color, reach)
             watch.lap("display")
             predictions, cached["inference"] = self._predictions(
                 image, faces, request, model, digest
@@ -94,7 +100,13 @@ class MergeService:
             watch.lap("inference")
             merged = merge_frame(image, faces, model, request.params, predictions)
             watch.lap("merge")
-            part = layer.face_layer(rgba, merged.result, merged.matte, merged.roi, request.color)
+            if merged.roi is None:
+                return Outcome(_NOTHING, (0, 0, 0, 0), len(faces), cached, watch.ms, digest)
+            x0, y0, x1, y1 = merged.roi
+            window = np.s_[y0:y1, x0:x1]
+            part = layer.face_layer(
+                rgba[window], merged.result[window], merged.matte[window], request.color
+            )
             watch.lap("layer")
             return Outcome(part, merged.roi, len(faces), cached, watch.ms, digest)
 
@@ -121,12 +133,12 @@ class MergeService:
             return [face_from(points) for points in request.landmarks], True
         if request.faceset is not None:
             return self._stored_faces(request, request.faceset), True
-        key = ("faces", digest, request.color)
+        if self._detector is None:
+            self._detector = FaceDetector()
+        key = ("faces", digest, request.color, self._detector.name)
         faces = self._cache.get(key)
         if faces is not None:
             return faces, True
-        if self._detector is None:
-            self._detector = FaceDetector()
         faces = self._detector.detect(layer.detection_image(rgba, request.color))
         self._cache.put(key, faces, 4096 * (1 + len(faces)))  # landmarks twice, boxes, objects
         return faces, False
@@ -147,11 +159,6 @@ class MergeService:
                 self._facesets.popitem(last=False)
         found = frames.get(request.frame_key or "", [])
         return [_fitted(aligned, request.width, request.height) for aligned in found]
-
-    def _display_image(
-        self, rgba: np.ndarray, faces: list[Face], request: MergeRequest, model: SwapModel
-    ) -> np.ndarray:
-        return layer.display_image(rgba, request.color)
 
     def _predictions(
         self,
@@ -180,8 +187,29 @@ def pixel_digest(rgba: np.ndarray) -> str:
     """sha256 of size and bits of (H, W, 4) float32, contiguous: a false match would show the
     wrong face. With a processor's SHA instructions 24 ms at 1080p, half of blake2b's time."""
     state = hashlib.sha256(f"{rgba.shape}".encode())
-    state.update(memoryview(rgba).cast("B"))
+    state.update(rgba.data.cast("B"))
     return state.hexdigest()
+
+
+def reach_of(
+    faces: list[Face], model: SwapModel, params: MergeParams, shape: tuple[int, ...]
+) -> Rect:
+    """Rectangle of the (H, W, ...) frame that a merge of `faces` reads or writes."""
+    size = model.resolution
+    scales = (1.0, 1 / (1 + params.face_scale / 100))  # the square read, and the one pasted
+    corners = np.concatenate(
+        [
+            square_corners(align_matrix(f.landmarks, framing(model, params), size, scale), size)
+            for f in faces
+            for scale in scales
+        ]
+    )
+    # two pixels of the mask's square (merge/frame.py), which are many in a large face, and the
+    # reach of cubic sampling
+    margin = float(np.ptp(corners, axis=0).max()) * 2 / MASK_SIZE + 4
+    low = np.clip(np.floor(corners.min(axis=0) - margin), 0, (shape[1], shape[0]))
+    high = np.clip(np.ceil(corners.max(axis=0) + margin), 0, (shape[1], shape[0]))
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
 def face_from(points: np.ndarray) -> Face:
