@@ -23,7 +23,7 @@ MANIFEST_VERSION = 1
 CONVERTER_VERSION = 1  # raise when the converter writes other files; installed ones are remade
 _FETCH = "Run: facegraft weights fetch"
 _APACHE = "Apache-2.0, MediaPipe authors (converted to ONNX by FaceGraft)"
-_FAN = "code BSD-3-Clause; the authors state no terms for the weights, research use is safe"
+_FAN = "code BSD-3-Clause; the package states no terms for the weights"
 
 
 class State(StrEnum):
