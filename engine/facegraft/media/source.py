@@ -69,6 +69,9 @@ class SourceInfo:
     color: ColorTags
     has_audio: bool
     is_movie: bool
+    constant_rate: bool = True  # every frame's time is index / fps
+    time_base: Fraction = Fraction(1, 25)  # tick of the stored times, for a variable rate
+    pixel_aspect: Fraction = Fraction(1)  # width / height of one pixel, before rotation
 
     @property
     def duration_s(self) -> Fraction:
@@ -88,7 +91,14 @@ class FrameSource(Protocol):
         ...
 
     def at_time(self, pts: Fraction) -> Frame:
-        """The frame shown at an exact time in seconds: the last one whose pts is not later."""
+        """The frame shown at an exact time in seconds: the last one whose pts is not later.
+
+        Raises: IndexError before the first frame; after the end the last frame stays.
+        """
+        ...
+
+    def time_of(self, index: int) -> Fraction:
+        """Seconds from the start of the source at which a frame appears; nothing is decoded."""
         ...
 
     def close(self) -> None: ...
