@@ -3,6 +3,7 @@
 import os
 import socket
 import struct
+import tempfile
 import threading
 from pathlib import Path
 
@@ -188,7 +189,7 @@ def test_a_full_memory_folder_falls_back_and_two_full_ones_say_so(tmp_path, monk
     memory = tmp_path / "memory"
     memory.mkdir()
     monkeypatch.setattr(mapping, "_MEMORY_FOLDER", memory)
-    monkeypatch.setattr(mapping.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
     full = str(memory)
     shared = SharedMapping.create(1 << 20)
     assert Path(shared.path).parent == tmp_path

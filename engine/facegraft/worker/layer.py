@@ -58,7 +58,7 @@ def _straight(rgba: np.ndarray) -> np.ndarray:
     """(h, w, 3) finite colour without its alpha; as it is where alpha is 0 or not below 1."""
     rgb = np.nan_to_num(rgba[..., :3], nan=0.0, posinf=LARGEST, neginf=-LARGEST)
     coverage = _coverage(rgba[..., 3])
-    if coverage.min() < 1:
+    if (coverage < 1).any():
         rgb /= coverage
     return rgb
 

@@ -1,0 +1,141 @@
+"""What changing a merge control costs in a host: one 1080p frame, one face, the real worker.
+
+    python benchmarks/retune.py [PICTURE] [--model M.dfm] [--repeats 20] [--color scene_linear]
+
+PICTURE is a clip or an image with one face; its first frame with a face is laid on 1920x1080. The
+default is ben_dst.mp4 of the footage; without it the benchmark says so and ends. Without --model a
+df-ud 256 network with random weights is exported, which costs what a trained one does. Prints the
+medians in milliseconds: the whole call as the host sees it, and its stages. "first" is a frame the
+worker has not seen, with model and detector loaded; the others change one control of that frame.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnxruntime
+
+from facegraft.faces.detect import FaceDetector
+from facegraft.media.color import srgb_decode
+from facegraft.media.open import open_source
+from facegraft.model_spec import FaceType, ModelRecord, ModelSpec
+from facegraft.worker.client import MergeReply, WorkerClient
+
+FOOTAGE = Path(__file__).parent.parent.parent / "shared" / "footage"
+WIDTH, HEIGHT = 1920, 1080
+SPEC = ModelSpec("df-ud", 256, FaceType.WHOLE_FACE, 256, 64, 64, 22)  # DFL's SAEHD at 256
+STAGES = ("hash", "model", "detection", "display", "inference", "merge", "layer")
+# what an editor drags; each repeat takes another value, as a drag does
+CHANGES: dict[str, Any] = {
+    "erode 0..50": lambda i: {"erode": 2.5 * i},
+    "blur 40..240": lambda i: {"blur": 40 + 10.0 * i},
+    "mix 0.5..1": lambda i: {"mix": 0.5 + 0.025 * i},
+    "erode 25, blur 50..": lambda i: {"erode": 25.0, "blur": 50 + 5.0 * i},
+    "mode hist_match": lambda i: {"mode": "hist_match", "mix": 1 - 0.001 * i},
+    "mode seamless": lambda i: {"mode": "seamless", "mix": 1 - 0.001 * i},
+    "mask hull": lambda i: {"mask_mode": "hull", "mix": 1 - 0.001 * i},
+}
+
+
+def main() -> None:
+    args = arguments()
+    if not args.picture.exists():
+        print(f"skipped: no {args.picture}; name a clip or an image with one face")
+        return
+    frame = frame_with_face(args.picture)
+    if args.color == "scene_linear":
+        frame[..., :3] = srgb_decode(frame[..., :3])
+    command = [sys.executable, "-P", "-m", "facegraft.worker"]
+    with tempfile.TemporaryDirectory() as folder, WorkerClient.start(command) as client:
+        model = str(args.model or random_model(Path(folder) / "random.dfm"))
+        info = client.load_model(model)
+        print(
+            f"{WIDTH}x{HEIGHT} {args.color}, model {info['resolution']} px, {os.cpu_count()} cores,"
+            f" onnxruntime {onnxruntime.__version__}, medians of {args.repeats}, ms"
+        )
+        print(f"{'':20}{'whole':>8}{'transfer':>10}" + "".join(f"{s:>11}" for s in STAGES))
+        merge(client, frame, model, args.color, {})  # detector and model are loaded by now
+        firsts = []
+        for repeat in range(args.repeats):
+            fresh = frame.copy()
+            fresh[0, 0, 0] = repeat / args.repeats  # another frame to the cache
+            firsts.append(merge(client, fresh, model, args.color, {}))
+        show("first", firsts, cached=False)
+        merge(client, frame, model, args.color, {})
+        for name, change in CHANGES.items():
+            runs = [merge(client, frame, model, args.color, change(i)) for i in range(args.repeats)]
+            show(name, runs, cached=True)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("picture", nargs="?", type=Path, default=FOOTAGE / "ben_dst.mp4")
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--color", choices=("scene_linear", "display"), default="scene_linear")
+    return parser.parse_args()
+
+
+def frame_with_face(path: Path) -> np.ndarray:
+    """(1080, 1920, 4) float32 display-referred: the first frame with a face, as high as fits."""
+    detector = FaceDetector()
+    with open_source(path) as source:
+        for found in source:
+            height, width = found.pixels.shape[:2]
+            scale = min(HEIGHT / height, WIDTH / width)
+            size = (round(width * scale), round(height * scale))
+            picture = np.full((HEIGHT, WIDTH, 3), 96, np.uint8)  # a mid grey around it
+            left, top = (WIDTH - size[0]) // 2, (HEIGHT - size[1]) // 2
+            resized = cv2.resize(found.image_u8, size, interpolation=cv2.INTER_CUBIC)
+            picture[top : top + size[1], left : left + size[0]] = resized
+            faces = detector.detect(picture)
+            if len(faces) == 1:
+                print(f"{path.name} frame {found.name}: {faces[0]}")
+                frame = np.ones((HEIGHT, WIDTH, 4), np.float32)
+                frame[..., :3] = picture / np.float32(255)
+                return frame
+    raise SystemExit(f"{path} has no frame with exactly one face")
+
+
+def random_model(path: Path) -> Path:
+    import torch
+
+    from facegraft.models.build import build
+    from facegraft.models.export import export_dfm
+
+    torch.manual_seed(0)
+    crop = np.full((1, SPEC.resolution, SPEC.resolution, 3), 0.5, np.float32)
+    export_dfm(build(SPEC), SPEC, ModelRecord(name="random"), path, crop)
+    return path
+
+
+def merge(
+    client: WorkerClient, frame: np.ndarray, model: str, color: Any, params: Mapping[str, Any]
+) -> tuple[float, MergeReply]:
+    """Milliseconds of the whole call, and its reply."""
+    started = time.perf_counter()
+    reply = client.merge(frame, model=model, params=params, color=color)
+    return (time.perf_counter() - started) * 1e3, reply
+
+
+def show(name: str, runs: list[tuple[float, MergeReply]], cached: bool) -> None:
+    """One line of medians. What should have been kept must have been: else the figure is a lie."""
+    for _, reply in runs:
+        if reply.cached != {"detection": cached, "inference": cached} or reply.face_count != 1:
+            raise SystemExit(f"{name}: {reply.face_count} faces, cached {reply.cached}")
+    whole = statistics.median(total for total, _ in runs)
+    transfer = statistics.median(total - sum(reply.ms.values()) for total, reply in runs)
+    stages = [statistics.median(reply.ms.get(s, 0.0) for _, reply in runs) for s in STAGES]
+    print(f"{name:20}{whole:8.1f}{transfer:10.1f}" + "".join(f"{s:11.1f}" for s in stages))
+
+
+if __name__ == "__main__":
+    main()
