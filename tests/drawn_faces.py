@@ -35,9 +35,9 @@ class DiscDetector:
     def __init__(self) -> None:
         self.calls = 0
 
-    def detect(self, image: np.ndarray, max_faces: int = 0) -> list[Face]:
+    def detect(self, image_u8: np.ndarray, max_faces: int = 0) -> list[Face]:
         self.calls += 1
-        away = np.abs(image.astype(np.int16) - np.array(SKIN, np.int16)).max(axis=2)
+        away = np.abs(image_u8.astype(np.int16) - np.array(SKIN, np.int16)).max(axis=2)
         count, _, stats, centroids = cv2.connectedComponentsWithStats((away < 40).astype(np.uint8))
         faces = [
             face_at(cx + 0.5, cy + 0.5, float(np.sqrt(stat[cv2.CC_STAT_AREA] / np.pi) * 2))

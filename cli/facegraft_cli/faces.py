@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from facegraft.media.open import open_source
 
 from facegraft.extract import Backend, ExtractParams, ExtractReport, extract_faces
 from facegraft.faces.clip import Detector
+from facegraft.media.open import open_source
 from facegraft_cli.options import collect, table_options
 from facegraft_cli.report import terminal_progress
 

@@ -157,7 +157,7 @@ def extract_faces(
             report_path.unlink(missing_ok=True)
         if report_path.exists():
             progress.note(f"{folder} is finished already; --overwrite extracts it again")
-            return ExtractReport(**json.loads(report_path.read_text()))
+            return _read_report(report_path)
         if overwrite:
             _remove_faces_of(source.info.path.name, folder)
         indices = thinned_indices(source, params.fps)
@@ -174,6 +174,11 @@ def extract_faces(
     report = ExtractReport(*report, resumed, time.monotonic() - started)
     write_atomic(report_path, json.dumps(asdict(report), indent=1).encode())
     return report
+
+
+def _read_report(path: Path) -> ExtractReport:
+    values = json.loads(path.read_text())
+    return ExtractReport(**{**values, "frames_without_face": tuple(values["frames_without_face"])})
 
 
 def thinned_indices(source: FrameSource, fps: float) -> list[int]:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from facegraft.media.open import open_source
 
 from facegraft.errors import Cancelled, ParameterError
 from facegraft.extract import ExtractParams, extract_faces, thinned_indices
 from facegraft.faces.align import align_matrix, transform_points
 from facegraft.faces.faceset import Faceset, read_image
+from facegraft.media.open import open_source
 from facegraft.model_spec import FaceType
 from facegraft.progress import Silent
 from tests.drawn_faces import SKIN, DiscDetector, draw_face

@@ -6,7 +6,7 @@ Extraction and merging both begin with it; what they do with the faces differs.
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -26,7 +26,7 @@ class Detector(Protocol):
     @property
     def name(self) -> str: ...
 
-    def detect(self, image: np.ndarray, max_faces: int = 0) -> list[Face]: ...
+    def detect(self, image_u8: np.ndarray, max_faces: int = 0) -> list[Face]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def detect_clip(
             # the frame before was left out or searched by an earlier run
             previous = source[frame.index - 1] if frame.index - 1 in known else previous
         cut = previous is not None and is_cut(previous.image_u8, frame.image_u8)
-        detection = Detection(frame.index, frame.name, faces, bool(cut))
+        detection = Detection(frame.index, frame.name, [_rounded(f) for f in faces], bool(cut))
         previous = frame
         known[frame.index] = detection
         if store is not None:
@@ -84,6 +84,15 @@ def detect_clip(
                 "run again to continue"
             )
     return [known[i] for i in indices]
+
+
+def _rounded(face: Face) -> Face:
+    """The face at the precision a store keeps, so that a resumed run equals an unbroken one."""
+    x0, y0, x1, y1 = (round(float(v), 2) for v in face.box)
+    landmarks = np.round(face.landmarks.astype(np.float64), 3).astype(np.float32)
+    return replace(
+        face, landmarks=landmarks, box=(x0, y0, x1, y1), score=round(float(face.score), 4)
+    )
 
 
 def _in_threads(

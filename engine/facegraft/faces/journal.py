@@ -98,8 +98,8 @@ def _to_values(detection: Detection) -> dict[str, Any]:
     faces = [
         {
             "landmarks": np.round(face.landmarks.astype(np.float64), 3).tolist(),
-            "box": [round(float(v), 2) for v in face.box],
-            "score": round(float(face.score), 4),
+            "box": face.box,
+            "score": face.score,
         }
         for face in detection.faces
     ]
