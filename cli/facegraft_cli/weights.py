@@ -25,16 +25,27 @@ def list_command() -> None:
 
 
 @weights.command()
+@click.argument("name", required=False)
 @click.option(
     "--wheel",
     type=click.Path(dir_okay=False, path_type=Path),
     help="The MediaPipe 0.10.21 wheel as a file, where pip has no network.",
 )
 @click.option("--force", is_flag=True, help="Fetch and convert again what is installed.")
-def fetch(wheel: Path | None, force: bool) -> None:
-    """Install the default detector's networks (pip fetches 36 MB, 7 MB are kept)."""
+def fetch(name: str | None, wheel: Path | None, force: bool) -> None:
+    """Install the default detector's networks (pip fetches 36 MB, 10 MB are kept), or the one
+    file called NAME from its authors' address.
+
+    \b
+      facegraft weights fetch
+      facegraft weights fetch --wheel mediapipe-0.10.21-cp311-cp311-manylinux_2_28_x86_64.whl
+      facegraft weights fetch fan_2d
+    """
     with terminal_progress() as progress:
-        paths = registry.fetch(wheel, force=force, progress=progress)
+        if name is not None and not registry.find(name).is_converted:
+            paths = [registry.fetch_published(name, progress)]
+        else:
+            paths = registry.fetch(wheel, force=force, progress=progress)
     for path in paths:
         click.echo(path)
 

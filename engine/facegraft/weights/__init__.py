@@ -3,7 +3,7 @@
 Nothing is downloaded while the engine works; `fetch` runs at install time.
 """
 
-from facegraft.weights.install import fetch, import_file
+from facegraft.weights.install import fetch, fetch_published, import_file
 from facegraft.weights.registry import (
     WEIGHTS,
     State,
@@ -11,6 +11,7 @@ from facegraft.weights.registry import (
     WeightStatus,
     checkpoints_folder,
     data_folder,
+    find,
     list_weights,
     require,
     verify,
@@ -24,6 +25,8 @@ __all__ = [
     "checkpoints_folder",
     "data_folder",
     "fetch",
+    "fetch_published",
+    "find",
     "import_file",
     "list_weights",
     "require",

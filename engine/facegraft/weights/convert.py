@@ -26,7 +26,7 @@ def convert_detector(path: Path) -> onnx.ModelProto:
     """BlazeFace full range: image (N, 3, H, W) -1..1, H and W multiples of 32, to
     boxes (N, H/4 * W/4, 16) in input pixels from the cell's centre and scores (.., 1) logits.
     """
-    converter = _Converter(read_graph(path), path, free_size=True)
+    converter = Converter(read_graph(path), path, free_size=True)
     converter.run()
     by_width = {converter.graph.tensors[i].shape[-1]: i for i in converter.graph.outputs}
     outputs = {
@@ -41,7 +41,7 @@ def convert_mesh(path: Path) -> onnx.ModelProto:
     with lips, eyes and irises in their refined place, and flag (N, 1), the probability 0..1 that
     the crop shows a face.
     """
-    converter = _Converter(read_graph(path), path, free_size=False)
+    converter = Converter(read_graph(path), path, free_size=False)
     converter.run()
     out, graph = converter.out, converter.graph
     width = {i: graph.tensors[i].shape[-1] for i in graph.outputs}
@@ -56,7 +56,7 @@ def convert_mesh(path: Path) -> onnx.ModelProto:
     return out.model("face_mesh_attn", ("N", 3, 192, 192), outputs)
 
 
-class _Converter:
+class Converter:
     """Walks the operators in order; `names` maps a tensor's number to its ONNX value."""
 
     def __init__(self, graph: Graph, path: Path, free_size: bool) -> None:

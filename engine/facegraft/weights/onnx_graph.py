@@ -50,7 +50,7 @@ class OnnxGraph:
         self,
         name: str,
         image_shape: Sequence[int | str],
-        outputs: Mapping[str, tuple[str, Sequence[int | str]]],
+        outputs: Mapping[str, tuple[str, Sequence[int | str | None]]],
     ) -> onnx.ModelProto:
         """The finished model: input "image", `outputs` as public name to (value, shape)."""
         for public, (value, _) in outputs.items():

@@ -43,7 +43,8 @@ class WeightFile:
     use: str
     licence: str
     digest: str
-    original: str = ""  # path inside the wheel; empty for what is imported by hand
+    original: str = ""  # path inside the wheel that it is converted from
+    url: str = ""  # where its authors publish it, for what is taken as it is
 
     @property
     def is_converted(self) -> bool:
@@ -76,6 +77,7 @@ WEIGHTS = (
         "68 landmarks for --backend face-alignment",
         _FAN,
         "11f355bf06",
+        url="https://www.adrianbulat.com/downloads/python-fan/2DFAN4-11f355bf06.pth.tar",
     ),
 )
 
@@ -135,7 +137,8 @@ def require(name: str, folder: Path | None = None) -> Path:
         raise MissingWeights(f"{file.file_name} is not in {path.parent}. {_FETCH}")
     raise MissingWeights(
         f"{file.file_name} ({file.size / 1e6:.0f} MB) is not in {path.parent}. "
-        f"Get the file on any machine, then run: facegraft weights import {file.file_name}"
+        f"Run: facegraft weights fetch {name}; or get {file.url} on any machine and run: "
+        f"facegraft weights import {file.file_name}"
     )
 
 
