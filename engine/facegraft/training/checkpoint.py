@@ -25,7 +25,7 @@ import facegraft
 from facegraft.controls import parse_values, plain_values
 from facegraft.errors import CheckpointError, FutureVersion, WriteError
 from facegraft.files import atomic_path
-from facegraft.training.params import TrainParams
+from facegraft.training.params import TrainParams, read_params
 
 FORMAT_VERSION = 1
 CHECKPOINT_NAME = "model.safetensors"
@@ -52,6 +52,7 @@ class Checkpoint:
     net: Mapping[str, Tensor] = field(repr=False)
     optimizer: Mapping[str, Tensor] = field(repr=False)
     crops: Tensor = field(repr=False)
+    software: str = f"facegraft {facegraft.__version__}"  # what made it
     path: Path | None = None  # where it was read from
 
 
@@ -64,7 +65,7 @@ def save_checkpoint(run_folder: Path, checkpoint: Checkpoint) -> None:
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     header = {
         "version": FORMAT_VERSION,
-        "software": f"facegraft {facegraft.__version__}",
+        "software": checkpoint.software,
         "params": plain_values(checkpoint.params),
         "iteration": checkpoint.iteration,
         "seconds": checkpoint.seconds,
@@ -93,8 +94,8 @@ def _crc(value: Tensor) -> int:
 
 
 def _keep_previous(path: Path, previous: Path) -> None:
-    if not path.exists():
-        return
+    if not path.exists() or (previous.exists() and path.samefile(previous)):
+        return  # nothing yet, or a save that was killed right here has done it
     link = previous.with_suffix(".link")
     try:  # a second name for the same file: no moment without a save
         link.unlink(missing_ok=True)
@@ -142,6 +143,17 @@ def load_checkpoint(run_folder: Path, note: Callable[[str], None]) -> Checkpoint
     return None
 
 
+def run_params(run_folder: Path, note: Callable[[str], None]) -> TrainParams | None:
+    """The options that a run goes on with: its params.toml, which people may edit, or its save's.
+
+    None where there is no run. Raises: ParameterError, CheckpointError, FutureVersion.
+    """
+    params = read_params(run_folder)
+    if params is None and (checkpoint := load_checkpoint(run_folder, note)) is not None:
+        params = checkpoint.params
+    return params
+
+
 def set_damaged_aside(run_folder: Path, checkpoint: Checkpoint) -> None:
     """After a fallback: rename the damaged save, so that it never replaces the good one."""
     damaged = run_folder / CHECKPOINT_NAME
@@ -183,6 +195,7 @@ def _read(path: Path) -> Checkpoint:
             net=_part(tensors, "net."),
             optimizer=_part(tensors, "optimizer."),
             crops=tensors["crops.dst"],
+            software=str(header["software"]),
             path=path,
         )
     except (KeyError, ValueError, TypeError) as error:

@@ -145,9 +145,10 @@ def _columns(iteration: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, ...]
 
 
 def _loss_ticks(low: float, high: float) -> list[float]:
-    """1, 2, 5 times powers of ten within the range of logarithms."""
+    """Round numbers within a range of logarithms; more to a decade where it is short."""
+    digits = (1, 2, 5) if high - low > 1 else (1, 1.5, 2, 3, 4, 5, 7)
     decades = range(math.floor(low), math.ceil(high) + 1)
-    ticks = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
+    ticks = [digit * 10.0**decade for decade in decades for digit in digits]
     return [tick for tick in ticks if low <= math.log10(tick) <= high]
 
 

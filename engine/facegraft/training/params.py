@@ -121,8 +121,8 @@ class TrainParams:
     lr_dropout: bool = control(
         False,
         label="Learning-rate dropout",
-        help="Each step updates a random 30 percent of the weights; finds finer detail late in a "
-        "run, and costs no time",
+        help="Each step updates a random 30 percent of the weights; finds finer detail, late in a "
+        "run",
         group="Optimizer",
     )
     lr_cycle: int = control(
@@ -239,7 +239,7 @@ class TrainParams:
         0,
         label="Seed",
         help="Start of every random choice; equal seeds give equal runs on one machine",
-        hard=(0, 2**31 - 1),
+        hard=(0, 1_000_000_000),
         group="Session",
     )
     threads: int = control(

@@ -1,0 +1,98 @@
+"""`facegraft train` and `export`: two facesets to a run folder, a run to one .dfm file."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from facegraft.errors import CheckpointError
+from facegraft.model_spec import ModelRecord
+from facegraft.training.params import Preset, TrainParams, resolve
+from facegraft_cli.options import given_values, read_toml, table_options
+from facegraft_cli.report import terminal_progress
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+@click.command()
+@click.argument("src", type=_FOLDER)
+@click.argument("dst", type=_FOLDER)
+@click.argument("model", type=_FOLDER)
+@click.option(
+    "--preset",
+    type=click.Choice([preset.value for preset in Preset]),
+    help="Defaults of DeepFaceLab's model of that name: quick96 for a first look, saehd for work. "
+    "A new run without a preset takes saehd, whose values are shown below.",
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="TOML file with any of the options below; flags win over it. A run keeps its own as "
+    "MODEL/params.toml.",
+)
+@table_options(TrainParams)
+def train(
+    src: Path, dst: Path, model: Path, preset: str | None, config: Path | None, **values: Any
+) -> None:
+    """Train on the facesets SRC (whose face it will be) and DST (whose face it replaces).
+
+    MODEL is the run's folder. Where it already holds a run, training goes on from its last save
+    with its own options; flags change them, except those that shape the networks (architecture to
+    d-mask-dims). While it runs, look at MODEL/preview.png and MODEL/loss.png. Ctrl-C saves and
+    ends.
+
+    \b
+    facegraft train src_faces dst_faces run --preset quick96
+    """
+    # torch takes seconds to import, and --help must not wait for it
+    from facegraft.faces.faceset import Faceset
+    from facegraft.training.checkpoint import run_params
+    from facegraft.training.loop import train as run_training
+
+    given = {**(read_toml(config) if config else {}), **given_values(values)}
+    chosen = Preset(preset) if preset else None
+    with terminal_progress() as progress:
+        params = resolve(given, chosen, existing=run_params(model, progress.note))
+        result = run_training(Faceset.open(src), Faceset.open(dst), model, params, progress)
+    rate = result.session_iterations / max(1e-9, result.session_seconds)
+    click.echo(
+        f"{model}: iteration {result.iteration:,}, loss src {result.src_loss:.3f} dst "
+        f"{result.dst_loss:.3f}, {rate:.2f} iterations/s; saved"
+    )
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path, exists=True))
+@click.argument("output", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--name", default="", help="What the model is called.")
+@click.option("--author", default="", help="Who made it.")
+@click.option("--licence", default="", help="Under which terms it may be used.")
+@click.option("--consent", default="", help="Who agreed to be shown, to what, until when.")
+@click.option("--contact", default="", help="Whom to ask.")
+def export(model: Path, output: Path, **fields: str) -> None:
+    """Write the run MODEL as one self-contained file OUTPUT, which ends in .dfm.
+
+    The fields travel inside the file. The file is run on real faces of the training and compared
+    with the network; one that differs is refused.
+    """
+    from facegraft.models.build import build
+    from facegraft.models.export import export_dfm
+    from facegraft.training.checkpoint import load_checkpoint, restore
+
+    checkpoint = load_checkpoint(model, lambda text: click.echo(text, err=True))
+    if checkpoint is None:
+        raise CheckpointError(f"{model} holds no trained model; make one with `facegraft train`")
+    net = build(checkpoint.params.spec)
+    restore(checkpoint, net)
+    record = ModelRecord(
+        **{**fields, "name": fields["name"] or model.stem},
+        src_digest=checkpoint.src_digest,
+        iterations=checkpoint.iteration,
+        software=checkpoint.software,
+    )
+    crops = checkpoint.crops.numpy().astype("float32") / 255
+    difference = export_dfm(net, checkpoint.params.spec, record, output, crops)
+    click.echo(
+        f"{output}: {checkpoint.iteration:,} iterations; differs from the network by at most "
+        f"{difference:.1e} on {len(crops)} faces"
+    )
