@@ -33,6 +33,7 @@ from facegraft.worker.request import MergeRequest, model_path
 log = logging.getLogger(__name__)
 
 CACHE_BYTES = 256 << 20  # 150 faces of a 256 px model; a shot's worth of re-tuning
+IMAGE_BYTES = 64 << 20  # converted pictures; a face that fills 1080p takes 14 MB
 MAX_MODELS = 3  # open at once; each holds up to 700 MB
 MAX_FACESETS = 2  # indices only, without pictures
 
@@ -58,6 +59,7 @@ class MergeService:
         """`detector`: None for the default one, opened when a frame first needs it."""
         self._lock = threading.Lock()
         self._cache = BoundedCache(cache_bytes)
+        self._images = BoundedCache(IMAGE_BYTES)
         self._models: OrderedDict[tuple[Path, int, int], SwapModel] = OrderedDict()
         self._facesets: OrderedDict[tuple[Path, int], dict[str, list[Any]]] = OrderedDict()
         self._detector = detector
@@ -92,7 +94,7 @@ class MergeService:
             if not faces or request.params.mix == 0:
                 return Outcome(_NOTHING, (0, 0, 0, 0), len(faces), cached, watch.ms, digest)
             reach = reach_of(faces, model, request.params, rgba.shape)
-            image = layer.display_image(rgba, request.color, reach)
+            image = self._display_image(rgba, request.color, reach, digest)
             watch.lap("display")
             predictions, cached["inference"] = self._predictions(
                 image, faces, request, model, digest
@@ -159,6 +161,17 @@ class MergeService:
                 self._facesets.popitem(last=False)
         found = frames.get(request.frame_key or "", [])
         return [_fitted(aligned, request.width, request.height) for aligned in found]
+
+    def _display_image(self, rgba: np.ndarray, color: str, reach: Rect, digest: str) -> np.ndarray:
+        key = (digest, color, reach)
+        image = self._images.get(key)
+        if image is None:
+            image = layer.display_image(rgba, color, reach)
+            image.flags.writeable = False
+            x0, y0, x1, y1 = reach
+            # the rest was never touched, so the system has given no memory for it
+            self._images.put(key, image, (x1 - x0) * (y1 - y0) * 3 * image.itemsize)
+        return image
 
     def _predictions(
         self,
