@@ -46,7 +46,8 @@ def sync_file(path: Path) -> None:
 
 def write_error(path: Path, error: OSError) -> WriteError:
     """`error` in our words, with the number kept for callers that look at errno."""
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    result = WriteError(f"cannot write {path}: {reason}; free some space or choose another folder")
+    result = WriteError(
+        f"cannot write {path}: {error.strerror or error}; free some space, or choose another folder"
+    )
     result.errno = error.errno
     return result

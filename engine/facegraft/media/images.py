@@ -111,6 +111,22 @@ def encode_image(
     return data.tobytes()
 
 
+def to_depth(values: np.ndarray, bits: int) -> np.ndarray:
+    """Any array of uint8, uint16 or float 0..1 as uint8 or uint16, rounded and clipped.
+
+    Full scale goes to full scale: x / 255 as float comes back as x exactly.
+    Raises: ParameterError for another dtype.
+    """
+    kind = values.dtype.name
+    own = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0, "float64": 1.0}.get(kind)
+    if own is None:
+        raise ParameterError(f"pixels are {kind}; uint8, uint16 or float32 are taken")
+    if kind == f"uint{bits}" or values.size == 0:
+        return values.astype(f"uint{bits}", copy=False)
+    gain = (255.0 if bits == 8 else 65535.0) / own
+    return cv2.multiply(values, np.full(4, gain), dtype=cv2.CV_8U if bits == 8 else cv2.CV_16U)
+
+
 def _encoder_options(suffix: str, quality: int) -> list[int]:
     match suffix:
         case ".jpg" | ".jpeg":

@@ -33,6 +33,17 @@ SWS_MATRICES = {
     "smpte240m": Colorspace.SMPTE240M,
     "bt2020nc": Colorspace.BT2020,
 }
+# order of the channels of the RGB formats that are written; planar ones begin with "gbr"
+CHANNELS = {
+    "rgb24": "rgb",
+    "rgba": "rgba",
+    "bgr0": "bgra",
+    "bgra": "bgra",
+    "rgb48be": "rgb",
+    "rgba64be": "rgba",
+    "gbrp16le": "gbr",
+    "gbrap16le": "gbra",
+}
 
 
 def read_pixels(
@@ -137,19 +148,15 @@ def make_frame(
     if pix_fmt.startswith("yuv"):
         _fill_yuv(frame, pixels, alpha, matrix)
         return frame
-    red, green, blue = cv2.split(pixels)
-    channels = {"r": red, "g": green, "b": blue}
-    order = pix_fmt.rstrip("0123456789bel") if pix_fmt != "bgr0" else "bgr"
-    if "a" in order:
-        channels["a"] = _opaque(pixels) if alpha is None else alpha
+    layers = dict(zip("rgb", cv2.split(pixels), strict=True))
+    order = CHANNELS[pix_fmt]
+    if len(order) == 4:
+        layers["a"] = _opaque(pixels) if alpha is None else alpha
     if pix_fmt.startswith("gbr"):
-        for index, name in enumerate(order.replace("p", "")):
-            _write_plane(frame, index, channels[name])
+        for index, name in enumerate(order):
+            _write_plane(frame, index, layers[name])
         return frame
-    layers = [channels[name] for name in order]
-    if pix_fmt == "bgr0":
-        layers.append(_opaque(pixels))
-    packed = cv2.merge(layers)
+    packed = cv2.merge([layers[name] for name in order])
     if pix_fmt.endswith("be"):
         packed = packed.byteswap()
     _write_plane(frame, 0, packed.reshape(height, -1))

@@ -97,7 +97,7 @@ def guess_matrix(width: int, height: int) -> str:
     return "bt709" if width >= HD_WIDTH or height > HD_HEIGHT else "smpte170m"
 
 
-def tags_for_writing(source: ColorTags) -> ColorTags:
+def tags_for_yuv(source: ColorTags) -> ColorTags:
     """Tags of a YUV movie made from the pixels of a source.
 
     Pixels keep the primaries and the transfer curve of their source, so those are passed on; only
@@ -109,3 +109,8 @@ def tags_for_writing(source: ColorTags) -> ColorTags:
     if transfer in ("", "iec61966-2-1"):
         transfer = "bt2020-10" if wide else "bt709"
     return ColorTags(source.primaries or "bt709", transfer, "bt2020nc" if wide else "bt709", "tv")
+
+
+def tags_for_rgb(source: ColorTags) -> ColorTags:
+    """Tags of a movie that stores RGB as it is; sRGB where the source says nothing."""
+    return ColorTags(source.primaries or "bt709", source.transfer or "iec61966-2-1", "rgb", "pc")

@@ -46,23 +46,23 @@ class MovieSource:
         self._restart()
         stream = self._stream
         self._fps, self._constant = _rate_of(stream, self._index)
-        self._last: Frame | None = None
         try:
-            first = self[0]
+            picture = self._decode(0)
+            pixels, alpha = read_pixels(picture, self._reformatter)
         except UnreadableMedia:
             self.close()
             raise
-        codec = stream.codec_context
+        self._last = Frame(pixels, 0, Fraction(0), f"{0:0{NAME_DIGITS}d}", alpha)
         aspect = stream.sample_aspect_ratio
         self._info = SourceInfo(
             path=path,
-            width=first.pixels.shape[1],
-            height=first.pixels.shape[0],
+            width=pixels.shape[1],
+            height=pixels.shape[0],
             frame_count=self._index.count,
             fps=self._fps,
-            bit_depth=first.pixels.dtype.itemsize * 8,
+            bit_depth=pixels.dtype.itemsize * 8,
             color=read_tags(
-                codec.color_primaries, codec.color_trc, codec.colorspace, codec.color_range
+                picture.color_primaries, picture.color_trc, picture.colorspace, picture.color_range
             ),
             has_audio=bool(self._container.streams.audio),
             is_movie=True,
@@ -81,7 +81,7 @@ class MovieSource:
     def __getitem__(self, index: int) -> Frame:
         if not 0 <= index < self._index.count:
             raise IndexError(f"frame {index} of {self._path}, which has {self._index.count}")
-        if self._last is None or self._last.index != index:
+        if self._last.index != index:
             pixels, alpha = read_pixels(self._decode(index), self._reformatter)
             name = f"{index:0{NAME_DIGITS}d}"
             self._last = Frame(pixels, index, self.time_of(index), name, alpha)
