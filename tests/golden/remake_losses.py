@@ -1,0 +1,60 @@
+"""Remake losses.json: three training steps of two tiny networks, as a record of the whole chain.
+
+Run `python -m tests.golden.remake_losses` from the repository's root after a change that is meant
+to move the numbers, and say in the commit why they moved. Weights and data come from numpy's
+generator, whose stream is promised to stay, and not from torch's.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from facegraft.model_spec import FaceType, ModelSpec
+from facegraft.models.build import SwapNet, build
+from facegraft.training.loss import quick96_weights, reconstruction_loss, saehd_weights
+from facegraft.training.optim import AdaBelief, RMSprop
+
+FILE = Path(__file__).with_name("losses.json")
+STEPS = 3
+SIDE = 64  # the smallest resolution
+RECIPES = {
+    "df-ud": (RMSprop, 2e-5, quick96_weights(SIDE)),  # its 2e-4 lets rounding reach 1e-4
+    "liae-ud": (AdaBelief, 5e-5, saehd_weights(SIDE)),
+}
+
+
+def losses_of(architecture: str) -> list[list[float]]:
+    """[src, dst] loss before each of STEPS steps."""
+    make, lr, weights = RECIPES[architecture]
+    rng = np.random.default_rng(11)
+    net = build(ModelSpec(architecture, SIDE, FaceType.FULL, 32, 16, 16, 16))
+    fill(net, rng)
+    src, dst = (torch.from_numpy(rng.random((2, 3, SIDE, SIDE), np.float32)) for _ in range(2))
+    y, x = np.mgrid[:SIDE, :SIDE] / SIDE - 0.5
+    mask = torch.from_numpy((x**2 + y**2 < 0.2).astype(np.float32)).expand(2, 1, SIDE, SIDE)
+    optimizer = make(net.parameters(), lr=lr)
+    losses = []
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        src_src, src_mask, dst_dst, dst_mask = net.reconstruct(src, dst)
+        src_loss = reconstruction_loss(src_src, src_mask, src, mask, weights).mean()
+        dst_loss = reconstruction_loss(dst_dst, dst_mask, dst, mask, weights).mean()
+        (src_loss + dst_loss).backward()
+        optimizer.step()
+        losses.append([src_loss.item(), dst_loss.item()])
+    return losses
+
+
+def fill(net: SwapNet, rng: np.random.Generator) -> None:
+    """Glorot-uniform weights from `rng`; the biases stay zero."""
+    with torch.no_grad():
+        for p in net.parameters():
+            if p.ndim > 1:
+                limit = np.sqrt(6 / (p[0].numel() + p.shape[0] * p[0, 0].numel()))
+                p.copy_(torch.from_numpy(rng.uniform(-limit, limit, p.shape).astype(np.float32)))
+
+
+if __name__ == "__main__":
+    FILE.write_text(json.dumps({name: losses_of(name) for name in RECIPES}, indent=1) + "\n")
