@@ -32,22 +32,21 @@ from facegraft.model_spec import FaceType
 
 _SOLID = 0.1  # of the matte: what seamless cloning and the size check count as face (DeepFaceLab)
 _LEAST_SIDE_PX = 4  # a face smaller than this in the frame is left alone
+_MARGIN = 2  # px of the mask's square, the reach of cubic sampling
 
 Rect = tuple[int, int, int, int]  # x0, y0, x1, y1 in px, the last two exclusive
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MergedFrame:
-    """What a merge gives; `result` is layer + image * (1 - matte).
+    """What a merge gives.
 
     result: (H, W, 3) float32 RGB, display-referred, bit-identical to the image where matte is 0.
     matte:  (H, W) float32 0..1, union of all faces, scaled by `mix`.
-    layer:  (H, W, 3) float32, the faces alone, premultiplied by the matte, 0 where it is 0.
     """
 
     result: np.ndarray
     matte: np.ndarray
-    layer: np.ndarray
     roi: Rect | None  # rectangle that holds all of the matte; None where no face was merged
 
     def __repr__(self) -> str:
@@ -70,13 +69,10 @@ def merge_frame(
     """
     result = image.copy()
     matte = np.zeros(image.shape[:2], np.float32)
-    layer = np.zeros(image.shape, np.float32)
     roi: Rect | None = None
     if params.mix > 0 and faces:
         if predictions is None:
             predictions = predict_faces(image, faces, model, params)
-        # mode original gives the matte and leaves every pixel
-        targets = (layer,) if params.mode is MergeMode.ORIGINAL else (result, layer)
         face_type = framing(model, params)
         for face, prediction in sorted(
             zip(faces, predictions, strict=True), key=lambda pair: pair[0].size_px
@@ -86,14 +82,12 @@ def merge_frame(
                 continue
             rows, columns = slice(patch.rect[1], patch.rect[3]), slice(patch.rect[0], patch.rect[2])
             alpha = patch.alpha * np.float32(params.mix)
-            shown = (alpha > 0)[..., None]
-            for target in targets:
-                below = target[rows, columns]
-                blended = below * (1 - alpha[..., None]) + patch.face * alpha[..., None]
-                np.copyto(below, blended, where=shown)
+            if params.mode is not MergeMode.ORIGINAL:  # which gives the matte alone
+                below, part = result[rows, columns], alpha[..., None]
+                np.copyto(below, below * (1 - part) + patch.face * part, where=part > 0)
             matte[rows, columns] = 1 - (1 - matte[rows, columns]) * (1 - alpha)
             roi = patch.rect if roi is None else _union(roi, patch.rect)
-    return MergedFrame(result, matte, layer, roi)
+    return MergedFrame(result, matte, roi)
 
 
 def predict_faces(
@@ -115,6 +109,27 @@ def predict_faces(
         )
         for face in faces
     ]
+
+
+def reach(
+    faces: Sequence[Face], model: SwapModel, params: MergeParams, shape: tuple[int, ...]
+) -> Rect:
+    """Rectangle of an (H, W, ...) frame that a merge of `faces` reads or writes; empty for none.
+
+    Pixels outside it may be left undefined by a caller who converts only what is needed.
+    """
+    size = model.resolution
+    low, high = np.array(shape[1::-1]), np.zeros(2, int)
+    for face in faces:
+        for scale in (1.0, 1 / (1 + params.face_scale / 100)):  # the square read, the one pasted
+            square = align_matrix(face.landmarks, framing(model, params), size, scale)
+            corners = square_corners(square, size)
+            # what cubic sampling and the mask's margin reach beyond it
+            margin = np.ptp(corners, axis=0).max() * 2 * _MARGIN / MASK_SIZE + 4
+            low = np.minimum(low, np.floor(corners.min(axis=0) - margin).astype(int))
+            high = np.maximum(high, np.ceil(corners.max(axis=0) + margin).astype(int))
+    (x0, y0), (x1, y1) = np.maximum(low, 0), np.minimum(high, shape[1::-1])
+    return (int(x0), int(y0), int(x1), int(y1)) if x0 < x1 and y0 < y1 else (0, 0, 0, 0)
 
 
 def framing(model: SwapModel, params: MergeParams) -> FaceType:
@@ -194,15 +209,18 @@ def _merge_face(
 
 
 def _crop(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
-    """(size, size, 3) float32 0..1: the face's square, black outside the frame."""
-    square = warp_image(image, matrix, size, size)
+    """(size, size, 3) float32 0..1: the face's square.
+
+    Past the frame's border it repeats the border, since black would come back as a dark line.
+    """
+    square = warp_image(image, matrix, size, size, border=cv2.BORDER_REPLICATE)
     return np.clip(np.nan_to_num(square, copy=False), 0, 1)
 
 
 def _covered(shape: tuple[int, ...], matrix: np.ndarray, size: int) -> np.ndarray:
     """(size, size) uint8, 1 where the square shows the frame and 0 where it looks past its border.
 
-    Black from outside would pull every statistic of the colours down.
+    What is made up past the border must not count in the statistics of the colours.
     """
     corners = square_corners(matrix, size)
     if corners.min() >= 0 and (corners <= (shape[1], shape[0])).all():
@@ -222,8 +240,7 @@ def _footprint(mask: np.ndarray, matrix: np.ndarray, shape: tuple[int, ...]) -> 
     x, y, width, height = cv2.boundingRect((mask > 0).astype(np.uint8))
     if not width:
         return None
-    margin = 2  # px of the mask, the reach of cubic sampling
-    left, top, right, bottom = x - margin, y - margin, x + width + margin, y + height + margin
+    left, top, right, bottom = x - _MARGIN, y - _MARGIN, x + width + _MARGIN, y + height + _MARGIN
     corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64)
     corners = transform_points(corners, matrix)
     x0, y0 = np.maximum(np.floor(corners.min(axis=0)).astype(int) - 1, 0)

@@ -8,6 +8,7 @@ threshold / 255, so that lower values keep to the reference's darker part and ho
 import numpy as np
 
 _BINS = 1024  # four to an 8-bit step; inside a bin the mapping is linear, so no value is rounded
+_NUDGE = 1e-9  # of all pixels; far below one pixel's share
 
 
 def match_histogram(
@@ -21,18 +22,27 @@ def match_histogram(
         return face
     matched = np.empty_like(face)
     for channel in range(face.shape[2]):
-        shares = cumulative(face[..., channel], weights) * (threshold / 255)
-        values = _inverse(cumulative(reference[..., channel], weights), shares)
-        matched[..., channel] = _look_up(face[..., channel], values)
+        shares = cumulative(face[..., channel], weights)
+        target = cumulative(reference[..., channel], weights)
+        # a share may fit a whole gap of the reference: a bin starts above it and ends below it
+        scale = threshold / 255
+        starts = _inverse(target, (shares[:-1] + _NUDGE) * scale)
+        ends = _inverse(target, (shares[1:] - _NUDGE) * scale)
+        empty = shares[1:] == shares[:-1]
+        starts[empty] = ends[empty] = (starts[empty] + ends[empty]) / 2
+        matched[..., channel] = _look_up(face[..., channel], starts, ends)
     return matched
 
 
 def cumulative(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """(_BINS + 1,) share of the weight that lies below each bin's edge, 0 to 1."""
-    bins = np.minimum((values * _BINS).astype(np.int32), _BINS - 1)
-    counts = np.bincount(bins.ravel(), weights=weights.ravel(), minlength=_BINS)
+    counts = np.bincount(_bin_of(values).ravel(), weights=weights.ravel(), minlength=_BINS)
     shares = np.concatenate([[0.0], np.cumsum(counts)])
     return shares / shares[-1]
+
+
+def _bin_of(values: np.ndarray) -> np.ndarray:
+    return np.minimum((values * _BINS).astype(np.int32), _BINS - 1)
 
 
 def _inverse(shares: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -43,9 +53,8 @@ def _inverse(shares: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return np.interp(wanted, shares[first : last + 1], edges[first : last + 1])
 
 
-def _look_up(values: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """`values` 0..1 through a table over the bins' edges, linear between them."""
-    position = values * _BINS
-    index = np.minimum(position.astype(np.int32), _BINS - 1)
-    table = table.astype(np.float32)
-    return table[index] + (position - index) * (table[index + 1] - table[index])
+def _look_up(values: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """`values` 0..1 through a table of the bins' ends, linear inside each bin."""
+    index = _bin_of(values)
+    slopes = (ends - starts).astype(np.float32)
+    return starts.astype(np.float32)[index] + (values * _BINS - index) * slopes[index]

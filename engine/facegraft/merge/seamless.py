@@ -44,4 +44,4 @@ def _solve_poisson(divergence: np.ndarray) -> np.ndarray:
     columns = 2 * np.cos(np.pi * np.arange(1, width + 1) / (width + 1)) - 2
     factor = (rows[:, None] + columns[None, :]).astype(divergence.dtype)[..., None]
     spectrum = fft.dstn(divergence, type=1, axes=(0, 1), overwrite_x=True)
-    return fft.idstn(spectrum / factor, type=1, axes=(0, 1), overwrite_x=True)
+    return np.asarray(fft.idstn(spectrum / factor, type=1, axes=(0, 1), overwrite_x=True))
