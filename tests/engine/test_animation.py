@@ -1,0 +1,128 @@
+"""Keyed merge parameters: values between keys, limits, and what is refused by name."""
+
+import json
+
+import pytest
+
+from facegraft.controls import controls_of
+from facegraft.errors import FutureVersion, ParameterError
+from facegraft.merge.animation import Animation, load_animation
+from facegraft.merge.params import MaskMode, MergeMode, MergeParams
+
+
+def animate(**params) -> Animation:
+    return Animation.from_json({"version": 1, "params": params})
+
+
+def test_constants_hold_on_every_frame_and_the_rest_is_default():
+    animation = animate(mix=0.5, mode="seamless")
+    for frame in (-3, 0, 17.5, 1e6):
+        assert animation.at(frame) == MergeParams(mix=0.5, mode=MergeMode.SEAMLESS)
+
+
+def test_numbers_run_straight_between_keys_and_stay_outside_them():
+    animation = animate(mix={"keys": [[10, 0.0], [20, 1.0]]})
+    values = {f: animation.at(f).mix for f in (0, 10, 12.5, 15, 20, 30)}
+    assert values == pytest.approx({0: 0, 10: 0, 12.5: 0.25, 15: 0.5, 20: 1, 30: 1})
+
+
+def test_a_held_key_keeps_its_value_until_the_next():
+    animation = animate(erode={"keys": [[0, 10, "hold"], [8, 50], [10, 70]]})
+    assert [animation.at(f).erode for f in (0, 7.99, 8, 9)] == [10, 10, 50, 60]
+
+
+def test_whole_numbers_are_rounded():
+    animation = animate(hist_match_threshold={"keys": [[0, 100], [4, 110]]})
+    values = [animation.at(f).hist_match_threshold for f in range(5)]
+    assert values == [100, 102, 105, 108, 110]
+    assert all(isinstance(value, int) for value in values)
+
+
+def test_choices_and_switches_hold():
+    animation = animate(
+        mask_mode={"keys": [[0, "full"], [5, "hull"]]},
+        hist_match_masked={"keys": [[0, True], [5, False, "hold"]]},
+    )
+    assert [animation.at(f).mask_mode for f in (0, 4.9, 5)] == [
+        MaskMode.FULL,
+        MaskMode.FULL,
+        MaskMode.HULL,
+    ]
+    assert [animation.at(f).hist_match_masked for f in (4, 5)] == [True, False]
+
+
+def test_keys_may_come_in_any_order():
+    assert animate(mix={"keys": [[20, 1.0], [10, 0.0]]}).at(15).mix == 0.5
+
+
+def test_json_and_back_gives_the_same_animation(tmp_path):
+    animation = animate(
+        mode="hist_match",
+        mix={"keys": [[0, 0.25], [9.5, 1, "hold"], [12, 0]]},
+        mask_mode={"keys": [[3, "hull"]]},
+    )
+    path = tmp_path / "params.json"
+    path.write_text(json.dumps(animation.to_json()))
+    assert load_animation(path) == animation
+
+
+def test_a_flag_replaces_a_constant_and_a_curve():
+    animation = animate(mix={"keys": [[0, 0], [9, 1]]}, erode=5, blur=7)
+    changed = animation.with_constants({"mix": 0.9, "erode": 6.0})
+    assert changed.at(0) == changed.at(9) == MergeParams(mix=0.9, erode=6, blur=7)
+
+
+@pytest.mark.parametrize(
+    ("params", "says"),
+    [
+        ({"erod": 5}, "unknown option erod"),
+        ({"erod": {"keys": [[0, 1]]}}, "unknown option erod"),
+        ({"mix": 1.5}, "mix is 1.5; the limits are 0 to 1"),
+        ({"mix": {"keys": [[0, 0], [5, 2]]}}, "mix is 2; the limits are 0 to 1"),
+        ({"mix": {"keys": [[0, float("nan")]]}}, "mix is nan; the limits are 0 to 1"),
+        ({"mix": {"keys": []}}, "one key or more"),
+        ({"mix": {"keyz": [[0, 1]]}}, "one key or more"),
+        ({"mix": {"keys": [[0]]}}, r"keys are \[frame, value\]"),
+        ({"mix": {"keys": [[0, 1, "cubic"]]}}, "kind 'cubic'"),
+        ({"mix": {"keys": [["a", 1]]}}, "frame 'a'"),
+        ({"mix": {"keys": [[float("inf"), 1]]}}, "frame inf"),
+        ({"mix": {"keys": [[2, 1], [2, 0]]}}, "two keys at frame 2"),
+        ({"mode": {"keys": [[0, "overlay", "linear"]]}}, "nothing between"),
+        ({"mode": "shiny"}, "it can be original, overlay"),
+        ({"face_type": {"keys": [[0, "full"]]}}, "cannot be animated"),
+        ({"hist_match_threshold": {"keys": [[0, 1.5]]}}, "takes a whole number"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_by_name(params, says):
+    with pytest.raises(ParameterError, match=says):
+        animate(**params)
+
+
+@pytest.mark.parametrize(
+    "values", [[], {"params": {}}, {"version": 0, "params": {}}, {"version": 1}, "x"]
+)
+def test_a_malformed_file_is_refused(values):
+    with pytest.raises(ParameterError):
+        Animation.from_json(values)
+
+
+def test_a_newer_version_asks_for_an_update():
+    with pytest.raises(FutureVersion, match="update FaceGraft"):
+        Animation.from_json({"version": 2, "params": {}})
+
+
+def test_errors_of_a_file_name_the_file(tmp_path):
+    for text in ("{", '{"version": 1, "params": {"mix": 7}}'):
+        (tmp_path / "bad.json").write_text(text)
+        with pytest.raises(ParameterError, match=r"bad\.json"):
+            load_animation(tmp_path / "bad.json")
+    with pytest.raises(ParameterError, match=r"none\.json"):
+        load_animation(tmp_path / "none.json")
+
+
+def test_every_animatable_row_takes_a_key():
+    for row in controls_of(MergeParams):
+        if row.control.animatable:
+            value = row.default.value if row.choices else row.default
+            animation = animate(**{row.name: {"keys": [[0, value]]}})
+            assert animation.at(3) == MergeParams()
