@@ -1,0 +1,34 @@
+"""`facegraft worker`, run by hand."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from facegraft.worker import protocol
+from facegraft.worker.client import _connect
+
+COMMAND = [sys.executable, "-c", "from facegraft_cli.main import main; main()", "worker"]
+
+
+@pytest.mark.parametrize("transport", ["unix", "tcp"])
+def test_it_prints_its_address_serves_and_ends_with_its_input(transport):
+    """One line of JSON says how to reach it; closing standard input ends it with code 0."""
+    process = subprocess.Popen(
+        [*COMMAND, "--transport", transport],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    with process:
+        assert process.stdin is not None and process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        assert ready["transport"] == transport and ready["pid"] == process.pid
+        with _connect(ready, 10) as connection:
+            protocol.send(connection, protocol.encode(protocol.hello(ready["token"], "test")))
+            body = protocol.receive(connection, 10)
+            assert body is not None and protocol.decode(body)["type"] == "greeting"
+        process.stdin.close()
+        assert process.wait(10) == 0
+    if transport == "unix":
+        assert not Path(ready["path"]).parent.exists()
