@@ -132,7 +132,8 @@ class _Encode:
     def __init__(self, stream: AudioStream, target: OutputContainer) -> None:
         self._in = stream
         rate = next((r for r in AAC_RATES if r <= stream.rate), AAC_RATES[-1])
-        layout = stream.layout.name
+        # a plain WAV names no layout, and the encoder refuses "1 channels"
+        layout = {1: "mono", 2: "stereo"}.get(stream.channels, stream.layout.name)
         self._out = target.add_stream("aac", rate=rate, layout=layout)
         self._out.bit_rate = AAC_BITS_PER_CHANNEL * stream.channels
         self._resampler = av.AudioResampler("fltp", layout, rate, frame_size=AAC_FRAME)

@@ -74,8 +74,8 @@ class VideoWriter:
             if not CRF_RANGE[0] <= quality <= CRF_RANGE[1]:
                 raise ParameterError(f"crf is {quality}; the limits are 0 to 51")
             options["crf"] = str(quality)
-        if fps <= 0:
-            raise ParameterError(f"the frame rate is {fps}; it must be above 0")
+        if min(width, height, fps) <= 0:
+            raise ParameterError(f"{width}x{height} at {fps} frames/s; all must be above 0")
         self._path, self._size, self._alpha = path, (width, height), alpha
         self._fps = Fraction(fps)
         self._time_base = time_base or 1 / self._fps
@@ -227,7 +227,8 @@ class VideoWriter:
         if isinstance(error, FacegraftError):
             return error
         number = error.errno if isinstance(error, FFmpegError | OSError) else None
-        if number is not None and number in errno.errorcode:  # disk full, no permission, ...
+        # disk full, no permission, ...; FFmpeg says EINVAL where an encoder refuses its settings
+        if number is not None and number in errno.errorcode and number != errno.EINVAL:
             return write_error(self._path, OSError(number, os.strerror(number)))
         if isinstance(error, FFmpegError | ValueError):
             return WriteError(

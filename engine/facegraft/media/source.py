@@ -11,6 +11,7 @@ from typing import Protocol, Self
 
 import numpy as np
 
+NAME_DIGITS = 6  # of a movie frame's name; nine hours at 30 frames a second
 PIXEL_MAX = {"uint8": 255.0, "uint16": 65535.0}  # full scale by integer depth
 
 

@@ -22,12 +22,11 @@ from av.video.reformatter import VideoReformatter
 from facegraft.errors import SourceNotFound, UnreadableMedia
 from facegraft.media.index import FrameIndex, count_frames, read_index
 from facegraft.media.planes import read_pixels
-from facegraft.media.source import Frame, SourceInfo
+from facegraft.media.source import NAME_DIGITS, Frame, SourceInfo
 from facegraft.media.tags import read_tags
 
 _log = logging.getLogger(__name__)
 
-NAME_DIGITS = 6  # nine hours at 30 frames a second
 SEEK_GAP = 12  # frames; a seek empties the decoder's threads, which costs about as much
 KEYS_TO_TRY = 3  # containers that seek by decoding time can land up to two key frames late
 

@@ -13,11 +13,9 @@ import numpy as np
 from facegraft.media.codecs import VideoCodec
 from facegraft.media.images import DEEP_SUFFIXES, JPEG_QUALITY, to_depth, write_image
 from facegraft.media.movie_writer import VideoWriter
-from facegraft.media.source import SourceInfo
+from facegraft.media.source import NAME_DIGITS, SourceInfo
 
 __all__ = ["FrameWriter", "SequenceWriter", "VideoWriter", "open_writer"]
-
-NAME_DIGITS = 6  # of an image without a name of its own, as MovieSource names frames
 
 
 class FrameWriter(Protocol):
@@ -75,10 +73,19 @@ class SequenceWriter:
         depth = self._depth if pixels.dtype.kind == "f" else pixels.dtype.itemsize * 8
         if self._suffix not in DEEP_SUFFIXES:
             depth = 8
-        path = self._folder / f"{name or f'{self._count:0{NAME_DIGITS}d}'}{self._suffix}"
+        path = self._folder / f"{name or self.default_name(self._count)}{self._suffix}"
         layer = None if alpha is None else to_depth(alpha, depth)
         write_image(path, to_depth(pixels, depth), layer, self._quality)
         self._count += 1
+
+    @property
+    def holds_alpha(self) -> bool:
+        return self._suffix in DEEP_SUFFIXES
+
+    @staticmethod
+    def default_name(index: int) -> str:
+        """File stem of a frame without a name: its index, as MovieSource names frames too."""
+        return f"{index:0{NAME_DIGITS}d}"
 
     def close(self) -> None:
         """Every file is complete already."""
