@@ -6,6 +6,7 @@ import bpy  # pyright: ignore[reportMissingImports]
 
 COMPOSITOR_IS_GROUP = bpy.app.version >= (5, 0, 0)  # before, each scene embedded its own tree
 MATH_NODE = "ShaderNodeMath" if COMPOSITOR_IS_GROUP else "CompositorNodeMath"
+VALUE_NODES = ("ShaderNodeValue", "CompositorNodeValue")
 OUTPUT_NODE = "NodeGroupOutput" if COMPOSITOR_IS_GROUP else "CompositorNodeComposite"
 
 
@@ -107,3 +108,11 @@ def sequencer_renders(scene: bpy.types.Scene) -> bool:
     if not scene.render.use_sequencer or editor is None:
         return False
     return any(strip.type != "SOUND" and not strip.mute for strip in editor.strips)
+
+
+def working_space() -> str:
+    """Colour space of scene-linear values; before 5.0 always what the configuration says."""
+    return bpy.data.colorspace.working_space if COMPOSITOR_IS_GROUP else REC709
+
+
+REC709 = "Linear Rec.709"  # what the engine takes scene linear to be

@@ -42,9 +42,14 @@ def read_rgba(path: Path) -> np.ndarray:
     start = position + 8 * height  # behind the table of 64-bit chunk offsets
     if len(data) < start + height * chunk.itemsize:
         raise ValueError(f"{path} cannot be used: it is cut short")
-    chunks = np.frombuffer(data, chunk, height, start)  # lines follow in either direction
+    chunks = np.frombuffer(data, chunk, height, start)
+    if chunks["y"][0] != y0:
+        chunks = chunks[::-1]  # Blender writes from the bottom up
+    if not np.array_equal(chunks["y"], np.arange(y0, y1 + 1)):
+        raise ValueError(f"{path} cannot be used: its scanlines are out of order")
     pixels = np.empty((height, width, 4), np.float32)
-    pixels[chunks["y"] - y0] = chunks["line"][:, _RGBA].transpose(0, 2, 1)
+    for channel, stored in enumerate(_RGBA):
+        pixels[..., channel] = chunks["line"][:, stored]
     return pixels
 
 

@@ -14,7 +14,7 @@ from bpy.app.handlers import persistent  # pyright: ignore[reportMissingImports]
 
 from . import compat, engine, helper, nodes, preview, status
 from .status import Outcome, Status
-from .swap import SceneSwap, wanted
+from .swap import SceneSwap, compositor_runs, wanted
 
 _log = logging.getLogger(__name__)
 
@@ -30,11 +30,11 @@ def on_render_init(scene: bpy.types.Scene, *_: object) -> None:
     if wanted(scene):
         _renders[scene.session_uid] = SceneSwap(scene)
     tree = compat.compositor_tree(scene)
-    for group in nodes.buried_nodes(tree) if tree is not None else []:
-        _log.error(
-            "FaceGraft: the node inside group %r is not run; move it to the compositor's top level",
-            group,
-        )
+    if tree is None or not compositor_runs(scene):
+        return
+    for group, buried in nodes.buried_nodes(tree):
+        text = f"the node inside the group {group!r} is not run; move it to the top level"
+        _finish_frame(buried, Status(scene.frame_current, Outcome.ERROR, text))
 
 
 @persistent
@@ -45,8 +45,7 @@ def on_render_pre(scene: bpy.types.Scene, *_: object) -> None:
     if swap is None:
         return
     for tree, result in swap.frame():
-        if _stops(tree.facegraft.on_error, result):
-            _stop(result)
+        _finish_frame(tree, result)
 
 
 @persistent
@@ -69,6 +68,12 @@ def on_restored(*_: object) -> None:
         if nodes.MARK in tree:
             nodes.ensure_layer(tree)
     preview.request()
+
+
+def _finish_frame(tree: bpy.types.NodeTree, result: Status) -> None:
+    status.report(tree, result)
+    if _stops(tree.facegraft.on_error, result):
+        _stop(result)
 
 
 def _stops(on_error: str, result: Status) -> bool:

@@ -27,19 +27,18 @@ class Helper:
 
     def __init__(self, scene: bpy.types.Scene, node: bpy.types.Node) -> None:
         """`node` has a source (`nodes.source_socket`)."""
-        self.node_name = node.name
+        self._folder = Path(tempfile.mkdtemp(prefix="facegraft-", dir=_folder_for(scene)))
         self._scene = scene.copy()
         self._scene.name = _NAME
         self._scene[MARK] = True
         self._tree = compat.copy_tree(self._scene)
-        self._cut(scene)
-        self._folder = Path(tempfile.mkdtemp(prefix="facegraft-", dir=_folder_for(scene)))
+        self._cut(scene, node.name)
         self._set_output()
 
-    def _cut(self, scene: bpy.types.Scene) -> None:
+    def _cut(self, scene: bpy.types.Scene, node_name: str) -> None:
         """Let the tree end at the node's source, and nothing else of it write or render."""
         tree = self._tree
-        source = nodes.source_socket(tree.nodes[self.node_name])
+        source = nodes.source_socket(tree.nodes[node_name])
         assert source is not None
         needed = nodes.upstream_names(source)
         for node in tree.nodes:

@@ -13,12 +13,13 @@ from collections.abc import Iterator
 
 import bpy  # pyright: ignore[reportMissingImports]
 
+from facegraft.errors import FutureVersion, ParameterError
+
 from . import compat, images
 from .props import IMAGE_INPUTS, SOCKET_ROWS, SocketRow, panels
 
 NODE_NAME = "FaceGraft"
-MARK = "facegraft_node"  # custom property of our trees; its value is the layout's version
-LAYOUT = 1
+MARK = "facegraft_node"  # custom property of our trees; its value is how many rows it shows
 OUTPUTS = ("Image", "Matte", "Face Layer")
 _LAYER_NODE = "FaceGraft Layer"
 _COLUMN = 200  # px between columns when someone opens the group
@@ -27,7 +28,7 @@ _COLUMN = 200  # px between columns when someone opens the group
 def new_tree() -> bpy.types.NodeTree:
     """A group with every row's socket and an empty layer."""
     tree = bpy.data.node_groups.new(NODE_NAME, "CompositorNodeTree")
-    tree[MARK] = LAYOUT
+    tree[MARK] = len(SOCKET_ROWS)
     interface = tree.interface
     for name, kind in zip(OUTPUTS, ("Color", "Float", "Color"), strict=True):
         interface.new_socket(name, in_out="OUTPUT", socket_type=f"NodeSocket{kind}")
@@ -42,17 +43,14 @@ def new_tree() -> bpy.types.NodeTree:
 
 def upgrade_tree(tree: bpy.types.NodeTree) -> None:
     """Give a tree from an older file the rows that the table has gained since."""
-    present = len(_row_sockets(tree))
-    if present < len(SOCKET_ROWS):
-        _add_rows(tree, SOCKET_ROWS[present:])
-        for node in [n for n in tree.nodes if n.name != _LAYER_NODE]:
-            tree.nodes.remove(node)  # our own tree, without keyframes on its nodes
-        _fill(tree)
-
-
-def _row_sockets(tree: bpy.types.NodeTree) -> list[bpy.types.NodeTreeInterfaceSocket]:
-    items = [i for i in tree.interface.items_tree if i.item_type == "SOCKET"]
-    return [i for i in items if i.in_out == "INPUT"][IMAGE_INPUTS:]
+    present = int(tree[MARK])
+    if present >= len(SOCKET_ROWS):
+        return
+    _add_rows(tree, SOCKET_ROWS[present:])
+    for node in [n for n in tree.nodes if n.name != _LAYER_NODE]:
+        tree.nodes.remove(node)  # our own tree, without keyframes on its nodes
+    _fill(tree)
+    tree[MARK] = len(SOCKET_ROWS)
 
 
 def _add_rows(tree: bpy.types.NodeTree, rows: tuple[SocketRow, ...]) -> None:
@@ -166,10 +164,7 @@ def make_ready(tree: bpy.types.NodeTree) -> None:
 
 def source_socket(node: bpy.types.Node) -> bpy.types.NodeSocket | None:
     """The output that feeds the node's Image input, None where nothing does."""
-    for link in node.inputs[0].links:
-        if link.is_valid and not link.is_muted:
-            return link.from_socket
-    return None
+    return _source_of(node.inputs[0])
 
 
 def active_nodes(tree: bpy.types.NodeTree) -> list[bpy.types.Node]:
@@ -215,20 +210,58 @@ def _inputs_of(node: bpy.types.Node) -> Iterator[bpy.types.Node]:
             yield link.from_node
 
 
-def buried_nodes(tree: bpy.types.NodeTree) -> list[str]:
-    """Names of groups, at any depth, that hold a FaceGraft node: those nodes are never run."""
-    found: list[str] = []
+def buried_nodes(tree: bpy.types.NodeTree) -> list[tuple[str, bpy.types.NodeTree]]:
+    """FaceGraft trees inside other groups, at any depth, with the name of the group.
+
+    They are never run: the picture that enters them cannot be rendered from outside.
+    """
+    found: list[tuple[str, bpy.types.NodeTree]] = []
     seen: set[str] = set()
     stack = [n.node_tree for n in tree.nodes if _is_group(n) and not is_facegraft(n)]
     while stack:
         group = stack.pop()
-        if group.name in seen:
-            continue
-        seen.add(group.name)
-        if any(is_facegraft(n) for n in group.nodes):
-            found.append(group.name)
-        stack.extend(n.node_tree for n in group.nodes if _is_group(n) and not is_facegraft(n))
+        if group.name not in seen:
+            seen.add(group.name)
+            inner = [n for n in group.nodes if _is_group(n)]
+            found += [(group.name, n.node_tree) for n in inner if is_facegraft(n)]
+            stack += [n.node_tree for n in inner if not is_facegraft(n)]
     return found
+
+
+def row_values(node: bpy.types.Node) -> list[bool | int | float]:
+    """Values of the rows' sockets, in order; `node` comes from an evaluated tree.
+
+    A Value node that is linked to a socket is read too.
+    Raises: ParameterError for another link, FutureVersion where the node has rows unknown here.
+    """
+    if node.node_tree[MARK] > len(SOCKET_ROWS):
+        raise FutureVersion(
+            f"{node.name} comes from a newer FaceGraft with {node.node_tree[MARK]} controls, this "
+            f"one knows {len(SOCKET_ROWS)}; update the add-on"
+        )
+    values = []
+    for socket in node.inputs[IMAGE_INPUTS : IMAGE_INPUTS + len(SOCKET_ROWS)]:
+        source = _source_of(socket)
+        if source is not None and source.node.bl_idname not in compat.VALUE_NODES:
+            raise ParameterError(
+                f"{socket.name} is linked to {source.node.name}, whose values only the compositor "
+                "knows; remove the link and set or key the value, or link a Value node"
+            )
+        values.append((source or socket).default_value)
+    return values
+
+
+def _source_of(socket: bpy.types.NodeSocket) -> bpy.types.NodeSocket | None:
+    """The output that feeds a socket, behind any reroutes; None where nothing does."""
+    source = socket
+    while True:
+        links = [link for link in source.links if link.is_valid and not link.is_muted]
+        if not links:
+            return None
+        source = links[0].from_socket
+        if source.node.bl_idname != "NodeReroute":
+            return source
+        source = source.node.inputs[0]
 
 
 def clip_of(

@@ -2,6 +2,8 @@
 
 import bpy  # pyright: ignore[reportMissingImports]
 
+from facegraft.errors import FacegraftError
+
 from . import compat, engine, nodes, operators, status
 from .props import IMAGE_INPUTS, SOCKET_ROWS
 from .status import Outcome
@@ -64,13 +66,12 @@ class FACEGRAFT_PT_node(bpy.types.Panel):
 
     def _draw_warnings(self, context: bpy.types.Context, node: bpy.types.Node) -> None:
         scene = context.scene
-        linked = [
-            spec.name
-            for spec, socket in zip(SOCKET_ROWS, node.inputs[IMAGE_INPUTS:], strict=False)
-            if socket.is_linked
-        ]
-        if linked:
-            self._warn(f"A link into {', '.join(linked)} has no effect; set or key the value")
+        try:
+            nodes.row_values(node)
+        except FacegraftError as error:
+            self._warn(str(error))
+        if compat.working_space() != compat.REC709:
+            self._warn(f"The working space is not {compat.REC709}: no face is made")
         if scene.view_settings.view_transform != "Standard":
             self._warn("The view transform is not Standard: footage changes its look")
         clip = nodes.clip_of(compat.compositor_tree(scene), node)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import bpy  # pyright: ignore[reportMissingImports]
 from bpy.app.handlers import persistent  # pyright: ignore[reportMissingImports]
 
-from . import compat, nodes
+from . import compat, nodes, status
 from .props import IMAGE_INPUTS
 from .swap import SceneSwap, wanted
 
@@ -66,7 +66,8 @@ def _tick() -> float | None:
 def _refresh(scene: bpy.types.Scene) -> None:
     swap = SceneSwap(scene)
     try:
-        swap.frame()
+        for tree, result in swap.frame():
+            status.report(tree, result)
     finally:
         swap.close()
     for window in bpy.context.window_manager.windows:
