@@ -1,7 +1,9 @@
 """`facegraft train` and `export` on drawn faces with the smallest networks."""
 
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import onnxruntime
@@ -9,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from facegraft.errors import CheckpointError, EmptyFaceset, ParameterError, SourceNotFound
+from facegraft.training.checkpoint import load_checkpoint
 from facegraft.training.params import read_params
 from facegraft_cli.main import cli
 from tests.engine.training_faces import TINY, write_faceset
@@ -60,6 +63,30 @@ def test_flags_win_over_the_file_which_wins_over_the_preset(run, tmp_path):
     assert (3e-4, 3.0, 2, 3) == (
         params.learning_rate, params.scale, params.batch_size, params.unwarped_every
     )  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_ctrl_c_saves_and_leaves_cleanly(run, tmp_path):
+    """A real process without a target, stopped after its first save."""
+    arguments = ["train", run / "src", run / "dst", tmp_path, *FLAGS]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from facegraft_cli.main import main; main()", *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "model.safetensors").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 0, errors
+    assert "saved" in output and "stopping after this step" in errors
+    checkpoint = load_checkpoint(tmp_path, print)
+    assert checkpoint is not None and checkpoint.iteration >= 1
+    lines = (tmp_path / "loss.csv").read_text().splitlines()
+    assert lines[-1].startswith(f"{checkpoint.iteration},")
 
 
 def test_another_resolution_for_an_existing_run_is_refused(run):

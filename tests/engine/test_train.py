@@ -172,6 +172,18 @@ def test_without_warp_the_shared_inter_of_liae_stays(sides: Sides, tmp_path):
     assert {name for name in fresh if name.startswith("inter_ab.")} == same
 
 
+@pytest.mark.slow  # emulated on processors without bf16
+def test_bf16_trains_as_float32_does(sides: Sides, tmp_path):
+    """CPU twin of what a GPU does by itself; the two differ by bf16's three digits."""
+    results = [
+        train(*sides, tmp_path / name, tiny_params(precision=name, target_iterations=2))
+        for name in ("fp32", "bf16")
+    ]
+    assert results[0].src_loss == pytest.approx(results[1].src_loss, rel=0.01)
+    assert results[0].dst_loss == pytest.approx(results[1].dst_loss, rel=0.01)
+    assert results[0].src_loss != results[1].src_loss
+
+
 def test_device_and_precision_follow_the_options():
     cpu = torch.device("cpu")
     assert cpu == choose_device(tiny_params(device="cpu"))
