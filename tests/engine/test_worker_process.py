@@ -288,8 +288,9 @@ def test_a_worker_killed_in_mid_call_is_worker_died(own_client):
         own_client.merge(FRAME, model="/m.dfm", params={}, color="display")
 
 
-def test_a_hung_worker_is_a_timeout_and_is_ended(own_client):
+def test_a_hung_worker_is_a_timeout_and_is_ended(own_client, monkeypatch):
     """Its late answer would write into the next frame, so it does not get to give one."""
+    monkeypatch.setattr(launch, "_LEAVE_S", 0.3)  # it will not leave by itself
     os.kill(own_client.pid, signal.SIGSTOP)
     started = time.monotonic()
     with pytest.raises(WorkerTimeout, match="no answer within 0.2 s"):
@@ -347,8 +348,9 @@ def test_the_worker_ends_after_its_last_connection(monkeypatch):
         ("print('hello')", "ended while starting"),
     ],
 )
-def test_a_worker_that_cannot_start_is_explained_by_its_log(code, text):
+def test_a_worker_that_cannot_start_is_explained_by_its_log(code, text, monkeypatch):
     """And leaves no process."""
+    monkeypatch.setattr(launch, "_LEAVE_S", 0.3)  # one of them sleeps on
     with pytest.raises(WorkerDied, match=f"(?s){text}"):
         WorkerClient.start([sys.executable, "-c", code], timeout_s=0.5 if "sleep" in code else 30)
 
@@ -413,3 +415,23 @@ def test_an_error_of_the_engine_s_own_is_answered_and_logged(tmp_path):
         assert isinstance(caught.value, FacegraftError)
         client.ping()
         assert "Traceback" in client._process.describe("log")
+
+
+def test_closing_wakes_a_call_that_waits_in_another_thread(own_client):
+    """A host that quits while a frame renders does not wait for the time limit."""
+    other = own_client.share()
+    os.kill(own_client.pid, signal.SIGSTOP)
+    caught: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            other.ping(timeout_s=60)
+        except WorkerDied as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    time.sleep(0.2)
+    other.close()
+    thread.join(10)
+    assert not thread.is_alive() and len(caught) == 1

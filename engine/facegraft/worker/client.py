@@ -266,6 +266,10 @@ class WorkerClient:
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)  # wakes a call that another thread has in it
+            except OSError:
+                pass  # the other side was quicker
             connection.close()
 
 

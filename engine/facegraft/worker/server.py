@@ -87,8 +87,11 @@ class Server:
         return left or self._ended.is_set()
 
     def _watch_stdin(self) -> None:
-        while os.read(0, 1 << 12):  # nothing is expected; what comes is thrown away
-            pass
+        try:
+            while os.read(0, 1 << 12):  # nothing is expected; what comes is thrown away
+                pass
+        except OSError as error:
+            log.warning("stdin cannot be read (%s); the host is taken for gone", error)
         self._ended.set()
 
     def _serve(self, connection: socket.socket) -> None:

@@ -19,7 +19,7 @@ from facegraft.errors import NotAModel, ParameterError
 from facegraft.faces.align import align_matrix, square_corners
 from facegraft.faces.clip import Detector
 from facegraft.faces.detect import FaceDetector
-from facegraft.faces.face import Face
+from facegraft.faces.face import AlignedFace, Face
 from facegraft.faces.faceset import Faceset
 from facegraft.inference import Prediction, SwapModel
 from facegraft.merge.frame import framing, merge_frame, predict_faces
@@ -61,7 +61,7 @@ class MergeService:
         self._cache = BoundedCache(cache_bytes)
         self._images = BoundedCache(IMAGE_BYTES)
         self._models: OrderedDict[tuple[Path, int, int], SwapModel] = OrderedDict()
-        self._facesets: OrderedDict[tuple[Path, int], dict[str, list[Any]]] = OrderedDict()
+        self._facesets: OrderedDict[tuple[Path, int], dict[str, list[AlignedFace]]] = OrderedDict()
         self._detector = detector
 
     def load_model(self, path: str) -> dict[str, Any]:
@@ -231,7 +231,7 @@ def face_from(points: np.ndarray) -> Face:
     return Face(landmarks=points, box=(float(x0), float(y0), float(x1), float(y1)), score=1.0)
 
 
-def _fitted(aligned: Any, width: int, height: int) -> Face:
+def _fitted(aligned: AlignedFace, width: int, height: int) -> Face:
     origin = aligned.origin
     scale = width / origin.frame_width
     if abs(origin.frame_height * scale - height) > 1.0:  # px; proxies round their sides
