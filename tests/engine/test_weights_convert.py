@@ -29,7 +29,7 @@ PARITY = 5e-6  # of the largest output: float32 sums in another order
 
 
 def litert(content: bytes, image: np.ndarray) -> list[np.ndarray]:
-    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
+    interpreter: Any = pytest.importorskip("ai_edge_litert.interpreter")
     runner: Any = interpreter.Interpreter(model_content=content, num_threads=1)
     runner.allocate_tensors()
     runner.set_tensor(runner.get_input_details()[0]["index"], image)

@@ -129,13 +129,19 @@ def iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 
 def drop_repeats(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Of boxes that show one face, seen at several sizes, only the most certain."""
-    kept: list[Candidate] = []
-    for candidate in sorted(candidates, key=lambda c: -c.score):
-        others = np.array([c.box for c in kept]).reshape(-1, 4)
-        smaller = np.minimum(_area(candidate.box), _area(others))
-        inside = _shared_area(candidate.box, others) / np.maximum(smaller, 1e-9)
-        if not ((iou(candidate.box, others) > _SAME_FACE_IOU) | (inside > _INSIDE)).any():
-            kept.append(candidate)
+    boxes = np.array([c.box for c in candidates]).reshape(-1, 4)
+    return [candidates[i] for i in distinct(boxes, np.array([c.score for c in candidates]))]
+
+
+def distinct(boxes: np.ndarray, scores: np.ndarray) -> list[int]:
+    """Numbers of the boxes (N, 4) that show different faces, the highest score of each first."""
+    kept: list[int] = []
+    for i in np.argsort(-scores, kind="stable").tolist():
+        others = boxes[kept]
+        smaller = np.minimum(_area(boxes[i]), _area(others))
+        inside = _shared_area(boxes[i], others) / np.maximum(smaller, 1e-9)
+        if not ((iou(boxes[i], others) > _SAME_FACE_IOU) | (inside > _INSIDE)).any():
+            kept.append(i)
     return kept
 
 
