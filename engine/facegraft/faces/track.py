@@ -2,15 +2,16 @@
 
 Faces of neighbouring frames are paired by the overlap of their boxes (best total overlap, the
 Hungarian method), so a change of order in the detector's list does not matter. Each track's
-landmarks then pass a Gaussian over time. It is centred, so it does not lag as a live filter would.
+landmarks are then smoothed over time by Gaussian weights. They look both ways, so the result does
+not lag as a live filter's would.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import linear_sum_assignment
 
 from facegraft.faces.boxes import iou
@@ -46,13 +47,13 @@ def track_faces(
     """
     result = [list(faces) for faces in frames]
     for track in _assign(frames, frozenset(cuts)):
-        for run in _runs(track.places):
-            raw = np.stack([_raw(frames[f][i]) for f, i in run])
-            smooth = _smooth(raw, smooth_sigma)
-            for (frame, i), points, kept in zip(run, smooth, raw, strict=True):
-                result[frame][i] = replace(
-                    frames[frame][i], landmarks=points, raw_landmarks=kept, track=track.number
-                )
+        raw = np.stack([_raw(frames[frame][i]) for frame, i in track.places])
+        times = np.array([frame for frame, _ in track.places])
+        smooth = _smooth(raw, times, smooth_sigma)
+        for (frame, i), points, kept in zip(track.places, smooth, raw, strict=True):
+            result[frame][i] = replace(
+                frames[frame][i], landmarks=points, raw_landmarks=kept, track=track.number
+            )
     return result
 
 
@@ -111,28 +112,35 @@ def _pair(live: list[_Track], boxes: np.ndarray) -> dict[int, _Track]:
     }
 
 
-def _runs(places: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
-    """Stretches of consecutive frames: the filter takes frames as evenly spaced in time."""
-    runs: list[list[tuple[int, int]]] = []
-    for place in places:
-        if runs and place[0] == runs[-1][-1][0] + 1:
-            runs[-1].append(place)
-        else:
-            runs.append([place])
-    return runs
+def _smooth(points: np.ndarray, times: np.ndarray, sigma: float) -> np.ndarray:
+    """(T, 68, 2) points at rising frame numbers `times`, as a straight line fitted around each
+    frame with Gaussian weights (local linear regression, Cleveland 1979).
 
-
-def _smooth(points: np.ndarray, sigma: float) -> np.ndarray:
-    """(T, 68, 2) through a Gaussian over time.
-
-    The ends are continued by point reflection, 2 * end - inner, so that a head in steady motion
-    goes on moving there; repeating or mirroring the end would pull it inward.
+    Where neighbours stand evenly on both sides that is the Gaussian filter. At the ends and beside
+    a gap, where the plain filter would pull a moving head inward, it follows the motion.
     """
-    reach = min(int(_TRUNCATE * sigma + 0.5), len(points) - 1)
-    if sigma <= 0 or reach < 1:
+    if sigma <= 0 or len(points) < 3:  # a line through two points is those points
         return points
-    first = 2 * points[:1] - points[reach:0:-1]
-    last = 2 * points[-1:] - points[-2 : -reach - 2 : -1]
-    extended = np.concatenate([first, points, last]).astype(np.float64)
-    smooth = gaussian_filter1d(extended, sigma, axis=0, radius=reach, mode="nearest")
-    return smooth[reach:-reach].astype(np.float32)
+    first, count = int(times[0]), int(times[-1] - times[0]) + 1
+    reach = min(int(_TRUNCATE * sigma + 0.5), count - 1)
+    # on the full row of frames with zeros at gaps, each neighbour distance is one array operation
+    present = np.zeros(count + 2 * reach)
+    values = np.zeros((count + 2 * reach, *points.shape[1:]))
+    present[times - first + reach], values[times - first + reach] = 1.0, points
+    s0, s1, s2 = np.zeros((3, count))  # sums of weight, of weight * distance, of distance squared
+    v0, v1 = np.zeros((2, count, *points.shape[1:]))  # the same with the values
+    for distance in range(-reach, reach + 1):
+        at = slice(reach + distance, reach + distance + count)
+        weight = math.exp(-0.5 * (distance / sigma) ** 2)
+        s0 += weight * present[at]
+        s1 += weight * distance * present[at]
+        s2 += weight * distance**2 * present[at]
+        v0 += weight * values[at]
+        v1 += weight * distance * values[at]
+    here = times - first
+    s0, s1, s2, v0, v1 = s0[here], s1[here], s2[here], v0[here], v1[here]
+    spread = s0 * s2 - s1**2  # 0 for a frame without a neighbour in reach
+    alone = spread < 1e-9 * s0**2
+    along = np.where(alone, 0.0, s1) / np.where(alone, 1.0, spread)
+    across = np.where(alone, 1.0 / s0, s2 / np.where(alone, 1.0, spread))
+    return (across[:, None, None] * v0 - along[:, None, None] * v1).astype(np.float32)
