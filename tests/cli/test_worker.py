@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from facegraft.worker import protocol
-from facegraft.worker.client import _connect
+from facegraft.worker.launch import connect
 
 COMMAND = [sys.executable, "-c", "from facegraft_cli.main import main; main()", "worker"]
 
@@ -24,7 +24,7 @@ def test_it_prints_its_address_serves_and_ends_with_its_input(transport):
         assert process.stdin is not None and process.stdout is not None
         ready = json.loads(process.stdout.readline())
         assert ready["transport"] == transport and ready["pid"] == process.pid
-        with _connect(ready, 10) as connection:
+        with connect(ready, 10) as connection:
             protocol.send(connection, protocol.encode(protocol.hello(ready["token"], "test")))
             body = protocol.receive(connection, 10)
             assert body is not None and protocol.decode(body)["type"] == "greeting"

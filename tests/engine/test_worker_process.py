@@ -26,7 +26,6 @@ from facegraft.errors import (
     WorkerTimeout,
 )
 from facegraft.merge.params import MergeParams
-from facegraft.worker import client as client_module
 from facegraft.worker import launch, protocol
 from facegraft.worker.client import WorkerClient
 from facegraft.worker.launch import WorkerProcess, clean_environment, find_engine
@@ -50,7 +49,7 @@ def own_client():
 
 def raw_connection(client: WorkerClient) -> socket.socket:
     """A connection that this test writes bytes into."""
-    return client_module._connect(client._process.ready, 10)
+    return launch.connect(client._process.ready, 10)
 
 
 def greeted(client: WorkerClient) -> socket.socket:
@@ -71,18 +70,28 @@ def body_of(text: bytes) -> bytes:
     return struct.pack("<I", len(text)) + text
 
 
-def gone(pid: int, within_s: float) -> bool:
-    """Whether a process that is not our child has ended."""
+def state_of(pid: int) -> str:
+    """Linux' letter for a process: T stopped, Z ended but not collected, "" gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return ""
+
+
+def becomes(pid: int, states: str, within_s: float) -> bool:
     deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-        except FileNotFoundError:
-            return True
-        if state == "Z":  # its new parent has not collected it yet
-            return True
-        time.sleep(0.05)
-    return False
+    while state_of(pid) not in states:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def freeze(pid: int) -> None:
+    """Stop a process and wait until it stands."""
+    os.kill(pid, signal.SIGSTOP)
+    assert becomes(pid, "T", 5)
+    time.sleep(0.05)  # its other threads follow the first
 
 
 def test_the_greeting_is_this_version_and_this_table(shared_client):
@@ -247,11 +256,15 @@ def test_nobody_else_can_reach_it(shared_client):
     ready = shared_client._process.ready
     if ready["transport"] == "unix":
         assert Path(ready["path"]).parent.stat().st_mode & 0o777 == 0o700
-    sockets = {
-        os.readlink(entry)[8:-1]
-        for entry in Path(f"/proc/{shared_client.pid}/fd").iterdir()
-        if os.readlink(entry).startswith("socket:[")
-    }
+    sockets = set()
+    for entry in Path(f"/proc/{shared_client.pid}/fd").iterdir():
+        try:
+            target = os.readlink(entry)
+        except FileNotFoundError:
+            continue  # a connection of the test before, closed meanwhile
+        if target.startswith("socket:["):
+            sockets.add(target[8:-1])
+    assert sockets
     listening = []
     for table in ("tcp", "tcp6", "udp", "udp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
@@ -279,7 +292,7 @@ def test_close_leaves_no_process_and_no_file(own_client):
 
 def test_a_worker_killed_in_mid_call_is_worker_died(own_client):
     """The host gets an exception at once, not a hang, and no second worker is needed to see it."""
-    os.kill(own_client.pid, signal.SIGSTOP)  # so that the call is under way when it dies
+    freeze(own_client.pid)  # so that the call is under way when it dies
     threading.Timer(0.3, os.kill, (own_client.pid, signal.SIGKILL)).start()
     with pytest.raises(WorkerDied, match="exit status -9"):
         own_client.ping()
@@ -291,7 +304,7 @@ def test_a_worker_killed_in_mid_call_is_worker_died(own_client):
 def test_a_hung_worker_is_a_timeout_and_is_ended(own_client, monkeypatch):
     """Its late answer would write into the next frame, so it does not get to give one."""
     monkeypatch.setattr(launch, "_LEAVE_S", 0.3)  # it will not leave by itself
-    os.kill(own_client.pid, signal.SIGSTOP)
+    freeze(own_client.pid)
     started = time.monotonic()
     with pytest.raises(WorkerTimeout, match="no answer within 0.2 s"):
         own_client.ping(timeout_s=0.2)
@@ -319,7 +332,7 @@ def test_the_worker_ends_with_its_client(number):
         assert host.stdout is not None
         pid, path = host.stdout.readline().decode().split()
         host.send_signal(number)
-    assert gone(int(pid), 5)
+    assert becomes(int(pid), "Z", 5)  # or gone; its new parent collects it
     assert not Path(path).parent.exists()
 
 
@@ -420,7 +433,7 @@ def test_an_error_of_the_engine_s_own_is_answered_and_logged(tmp_path):
 def test_closing_wakes_a_call_that_waits_in_another_thread(own_client):
     """A host that quits while a frame renders does not wait for the time limit."""
     other = own_client.share()
-    os.kill(own_client.pid, signal.SIGSTOP)
+    freeze(own_client.pid)
     caught: list[BaseException] = []
 
     def wait() -> None:
@@ -434,4 +447,6 @@ def test_closing_wakes_a_call_that_waits_in_another_thread(own_client):
     time.sleep(0.2)
     other.close()
     thread.join(10)
+    os.kill(own_client.pid, signal.SIGCONT)
     assert not thread.is_alive() and len(caught) == 1
+    own_client.ping()  # the worker itself is not touched

@@ -27,7 +27,7 @@ from facegraft.errors import (
     WorkerTimeout,
 )
 from facegraft.worker import protocol
-from facegraft.worker.launch import WorkerProcess, find_engine
+from facegraft.worker.launch import WorkerProcess, connect, find_engine
 from facegraft.worker.mapping import SharedMapping, frame_bytes
 from facegraft.worker.protocol import MAX_SIDE, Greeting, Message
 
@@ -75,7 +75,7 @@ class WorkerClient:
         self._next_id = 1
         self._connection: socket.socket | None = None
         try:
-            self._connection = _connect(process.ready, timeout_s)
+            self._connection = connect(process.ready, timeout_s)
             hello = protocol.hello(str(process.ready["token"]), os.path.basename(sys.executable))
             reply = self._call(hello, timeout_s)
         except FacegraftError:
@@ -244,6 +244,8 @@ class WorkerClient:
                 self._give_up()
                 raise WorkerTimeout(text) from error
             except OSError as error:
+                if self._connection is not connection:
+                    raise WorkerDied("this connection was closed while it waited") from error
                 text = self._process.describe(f"the engine died at {message['type']!r}: {error}")
                 self._give_up()
                 raise WorkerDied(text) from error
@@ -271,22 +273,6 @@ class WorkerClient:
             except OSError:
                 pass  # the other side was quicker
             connection.close()
-
-
-def _connect(ready: Message, timeout_s: float) -> socket.socket:
-    if ready["transport"] == "unix":
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        address: Any = ready["path"]
-    else:
-        connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        address = ("127.0.0.1", int(ready["port"]))
-    try:
-        connection.settimeout(timeout_s)
-        connection.connect(address)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
 def _check_frame(rgba: np.ndarray) -> tuple[int, int]:

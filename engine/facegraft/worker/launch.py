@@ -8,14 +8,15 @@ error about it.
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from facegraft.errors import WorkerDied
 from facegraft.worker.protocol import LOG_NAME, READY_KEY, Message
@@ -69,6 +70,23 @@ def find_engine() -> list[str]:
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The child's environment: without what the host set for its own Python and libraries."""
     return {k: v for k, v in environment.items() if not k.upper().startswith(_DROPPED)}
+
+
+def connect(ready: Message, timeout_s: float) -> socket.socket:
+    """A connection to the worker whose ready line this is. Raises: OSError."""
+    if ready["transport"] == "unix":
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        address: Any = ready["path"]
+    else:
+        connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        address = ("127.0.0.1", int(ready["port"]))
+    try:
+        connection.settimeout(timeout_s)
+        connection.connect(address)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 class WorkerProcess:
@@ -155,12 +173,11 @@ def _end(process: "subprocess.Popen[bytes]", folder: Path) -> None:
         process.stdin.close()
     except OSError:
         pass  # it is gone already
-    deadline = time.monotonic() + _LEAVE_S
-    for stop in (None, process.terminate, process.kill):
+    for stop, wait_s in ((None, _LEAVE_S), (process.terminate, 0.5), (process.kill, 5.0)):
         if stop is not None:
             stop()
         try:
-            process.wait(max(0.5, deadline - time.monotonic()))
+            process.wait(wait_s)
             break
         except subprocess.TimeoutExpired:
             continue

@@ -16,15 +16,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facegraft.errors import FacegraftError, ProtocolError, WorkerError, WorkerTimeout
+from facegraft.errors import FacegraftError, ProtocolError, WorkerError
 from facegraft.worker import protocol
-from facegraft.worker.mapping import SharedMapping
 from facegraft.worker.protocol import LOG_NAME, MESSAGE_S, READY_KEY, SOCKET_NAME, Message
-from facegraft.worker.request import parse_merge, text_of
+from facegraft.worker.session import Session, answer
 
 if TYPE_CHECKING:
     from facegraft.worker.service import MergeService
@@ -100,7 +99,7 @@ class Server:
             with connection:
                 greeted = self._greet(connection)
                 if greeted:
-                    _Session(connection, self.service).run()
+                    Session(connection, self.service).run()
         except (OSError, FacegraftError) as error:
             log.info("a connection ended: %s", error)
         finally:
@@ -123,111 +122,12 @@ class Server:
             protocol.check_hello(message)
         except FacegraftError as error:
             log.warning("a connection is refused: %s", error)
-            _answer(connection, message, protocol.error_message(error))
+            answer(connection, message, protocol.error_message(error))
             return False
         with self._lock:
             self._open += 1
-        _answer(connection, message, protocol.greeting())
+        answer(connection, message, protocol.greeting())
         return True
-
-
-class _Session:
-    """One greeted connection: its mapping, and the digest of the frame that lies in it."""
-
-    def __init__(self, connection: socket.socket, service: "Callable[[], MergeService]") -> None:
-        self._connection = connection
-        self._service = service
-        self._mapping: SharedMapping | None = None
-        self._frame: tuple[int, int, int, str] | None = None  # offset, width, height, digest
-
-    def run(self) -> None:
-        try:
-            while True:
-                try:
-                    body = protocol.receive(self._connection, None)
-                except (ProtocolError, WorkerTimeout) as error:
-                    log.warning("a connection is closed: %s", error)
-                    _answer(self._connection, {}, protocol.error_message(error))
-                    return  # where the next message begins is unknown
-                if body is None:
-                    return
-                self._answer_one(body)
-        finally:
-            if self._mapping is not None:
-                self._mapping.close()
-
-    def _answer_one(self, body: bytes) -> None:
-        message: Message = {}
-        try:
-            message = protocol.decode(body)
-            reply = self._handle(message)
-        except FacegraftError as error:
-            reply = protocol.error_message(error)
-        except Exception as error:  # whatever it is, the host gets an answer and the worker lives
-            log.exception("unexpected error at %r", message.get("type"))
-            reply = protocol.error_message(error)
-        _answer(self._connection, message, reply)
-
-    def _handle(self, message: Message) -> Message:
-        match message["type"]:
-            case "ping":
-                return {"type": "pong"}
-            case "map":
-                return self._map(message)
-            case "load_model":
-                path = text_of(message, "model")
-                return {"type": "model", **self._service().load_model(path)}
-            case "merge":
-                return self._merge(message)
-            case kind:
-                raise ProtocolError(
-                    f"unknown message {kind!r}; known: ping, map, load_model, merge"
-                )
-
-    def _map(self, message: Message) -> Message:
-        size = message.get("size")
-        if not isinstance(size, int):
-            raise ProtocolError(f"map: size is {size!r}; it is a whole number of bytes")
-        fresh = SharedMapping.open(text_of(message, "path"), size)
-        old, self._mapping, self._frame = self._mapping, fresh, None
-        if old is not None:
-            old.close()
-        return {"type": "mapped"}
-
-    def _merge(self, message: Message) -> Message:
-        request = parse_merge(message)
-        if self._mapping is None:
-            raise ProtocolError("merge before map; send a mapping first")
-        place = (request.input, request.width, request.height)
-        rgba = self._mapping.frame(*place)
-        out = self._mapping.frame(request.output, request.width, request.height)
-        if abs(request.output - request.input) < rgba.nbytes:
-            raise ProtocolError("the output frame overlaps the input frame in the mapping")
-        digest = None
-        if request.input_unchanged:
-            if self._frame is None or self._frame[:3] != place:
-                raise ProtocolError(
-                    "input_unchanged: no such frame was sent before on this mapping"
-                )
-            digest = self._frame[3]
-        else:
-            self._frame = None
-        outcome = self._service().merge(rgba, request, digest)
-        self._frame = (*place, outcome.digest)
-        x0, y0, x1, y1 = outcome.roi
-        if outcome.layer.size:
-            out.reshape(-1)[: outcome.layer.size] = outcome.layer.reshape(-1)
-        return {
-            "type": "merged",
-            "roi": [x0, y0, x1, y1],
-            "face_count": outcome.face_count,
-            "cached": outcome.cached,
-            "ms": outcome.ms,
-        }
-
-
-def _answer(connection: socket.socket, message: Message, reply: Message) -> None:
-    protocol.send(connection, protocol.encode({**reply, "id": message.get("id")}))
 
 
 def listen(transport: str, folder: Path) -> tuple[socket.socket, Message]:
