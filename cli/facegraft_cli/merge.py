@@ -14,7 +14,7 @@ from facegraft.media.open import open_source
 from facegraft.media.source import SourceInfo
 from facegraft.merge.animation import Animation, load_animation
 from facegraft.merge.clip_faces import FacesFor, faces_from_set, find_faces
-from facegraft.merge.output import open_output
+from facegraft.merge.output import open_output, provenance
 from facegraft.merge.params import MergeParams
 from facegraft.merge.run import MergeReport, merge_clip
 from facegraft_cli.options import given_values, table_options
@@ -102,7 +102,9 @@ def merge(
 
             faces_for = find_faces(source, indices, FaceDetector(), max_faces, progress)
         alpha = source[indices[0]].alpha is not None
-        with open_output(out, info, codec=codec, audio=audio, alpha=alpha) as output:
+        with open_output(
+            out, info, codec=codec, audio=audio, alpha=alpha, comment=provenance(model)
+        ) as output:
             if matte is None:
                 report = merge_clip(
                     source, output, None, model, animation, faces_for, indices, skip_existing,

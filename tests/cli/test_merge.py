@@ -2,6 +2,7 @@
 
 import json
 
+import av
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -67,6 +68,19 @@ def test_a_movie_keeps_rate_length_and_sound(job, tmp_path):
     with open_source(tmp_path / "out.mp4") as out, open_source(job / "clip.mp4") as clip:
         assert (out.info.fps, out.info.frame_count) == (clip.info.fps, 6)
         assert out.info.has_audio
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_a_movie_says_that_its_face_was_replaced(job, tmp_path, suffix):
+    out = tmp_path / f"out{suffix}"
+    done = facegraft(
+        "merge", job / "clip.mp4", out, "--model", job / "m.dfm", "--faces", job / "faces"
+    )
+    assert done.exit_code == 0, done.output
+    with av.open(str(out)) as container:
+        tags = {name.lower(): text for name, text in container.metadata.items()}
+    assert "Face replaced with FaceGraft" in tags["comment"]
+    assert "digitalsourcetype/compositeWithTrainedAlgorithmicMedia" in tags["comment"]
 
 
 def test_a_range_that_begins_later_has_no_sound_and_says_so(job, tmp_path):

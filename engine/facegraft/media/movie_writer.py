@@ -41,7 +41,7 @@ class VideoWriter:
     fps: exact rate. time_base: tick for frames with times of their own (variable rate); None keeps
     frames on the grid of `fps`. crf: quality of h264 and h265, 0 (best) to 51. bit_depth: 8 or 16,
     depth of the frames to come. color: tags of the source whose pixels these are. audio_from: clip
-    whose sound is taken.
+    whose sound is taken. comment: the file's comment tag, which players and asset tools show.
 
     Codecs that halve colour need even sides: an odd side is made even by repeating its last row or
     column. The lossless codecs keep every size.
@@ -63,6 +63,7 @@ class VideoWriter:
         color: ColorTags | None = None,
         pixel_aspect: Fraction = Fraction(1),
         audio_from: Path | None = None,
+        comment: str = "",
     ) -> None:
         name, line = find_codec(codec, path.suffix)
         self._depth, self._pix_fmt = choose_format(name, bit_depth, alpha)
@@ -110,6 +111,8 @@ class VideoWriter:
                 context.codec_tag = line.tag
             if audio_from is not None:
                 self._audio = AudioCarrier(audio_from, self._container, path.suffix.lower())
+            if comment:
+                self._container.metadata["comment"] = comment
             self._container.start_encoding()
         except BaseException as error:
             raise self._fail(error) from error

@@ -107,6 +107,7 @@ def open_writer(
     alpha: bool = False,
     audio: bool = True,
     image_suffix: str = ".png",
+    comment: str = "",
 ) -> VideoWriter | SequenceWriter:
     """A writer for frames made from `like`: its size, rate, times, colour tags and sound.
 
@@ -128,4 +129,5 @@ def open_writer(
         color=like.color,
         pixel_aspect=like.pixel_aspect,
         audio_from=like.path if audio and like.has_audio else None,
+        comment=comment,
     )

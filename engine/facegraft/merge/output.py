@@ -12,12 +12,17 @@ from typing import Self
 
 import numpy as np
 
+import facegraft
 from facegraft.errors import ParameterError
+from facegraft.inference import SwapModel
 from facegraft.media.codecs import VideoCodec, find_codec
 from facegraft.media.images import DEEP_SUFFIXES, IMAGE_SUFFIXES
 from facegraft.media.open import PATTERN
 from facegraft.media.source import Frame, SourceInfo
 from facegraft.media.writer import FrameWriter, SequenceWriter, open_writer
+from facegraft.model_spec import ModelRecord
+
+_DIGEST_SHOWN = 16  # hex digits; enough to tell models apart
 
 
 @dataclass(slots=True)
@@ -67,10 +72,11 @@ def open_output(
     codec: VideoCodec | str = VideoCodec.H264,
     audio: bool = True,
     alpha: bool = False,
+    comment: str = "",
 ) -> Output:
     """Open `path` for frames of `like`; 16-bit sources stay 16-bit where the format holds it.
 
-    alpha: keep the frames' alpha where the format has one.
+    alpha: keep the frames' alpha where the format has one. comment: a movie's comment tag.
     Raises: WriteError; ParameterError, also where `path` would overwrite the source.
     """
     suffix = path.suffix.lower()
@@ -93,9 +99,25 @@ def open_output(
         raise ParameterError(f"{path} is the source itself; choose another name")
     alpha = alpha and bool(find_codec(codec, suffix)[1].alpha_formats)
     writer = open_writer(
-        path, like, codec=codec, bit_depth=like.bit_depth, alpha=alpha, audio=audio
+        path,
+        like,
+        codec=codec,
+        bit_depth=like.bit_depth,
+        alpha=alpha,
+        audio=audio,
+        comment=comment,
     )
     return Output(writer, None, "", suffix, alpha)
+
+
+def provenance(model: SwapModel) -> str:
+    """What a merged movie says of itself: how it was made, and IPTC's term for such pictures."""
+    record = model.record or ModelRecord()
+    name = f" {record.name}" if record.name else ""
+    return (
+        f"Face replaced with FaceGraft {facegraft.__version__}, model{name} "
+        f"{model.digest[:_DIGEST_SHOWN]}. Digital source type: {record.digital_source_type}"
+    )
 
 
 def _digits(mark: str) -> int:
