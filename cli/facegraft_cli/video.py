@@ -104,7 +104,8 @@ def extract(
 @click.option(
     "--fps",
     type=Rate(),
-    help="Frame rate, exact: 25, 23.976 or 24000/1001.  [0 to 1000 frames/s; default: 25]",
+    help="Frame rate, exact: 25, 23.976 or 24000/1001. A movie given as FOLDER is retimed by it, "
+    "without sound.  [0 to 1000 frames/s; default: 25, or the movie's own]",
 )
 @click.option(
     "--like",
@@ -117,7 +118,7 @@ def extract(
     "--codec",
     type=click.Choice([codec.value for codec in CODECS]),
     help="h264, h265 (10 bit) and prores (HQ, 10 bit) are lossy; prores4444 keeps alpha; ffv1 "
-    "(mkv), png (mov, mkv) and h264-rgb keep every pixel.  [default: h264]",
+    "(mkv), png (mov) and h264-rgb keep every pixel.  [default: h264]",
 )
 @click.option(
     "--crf",
@@ -155,12 +156,13 @@ def assemble(
     if lossless and (codec is not None or crf is not None):
         raise click.UsageError("--lossless chooses codec and quality itself; leave them out")
     chosen = VideoCodec.LOSSLESS if lossless else VideoCodec(codec or VideoCodec.H264)
-    with terminal_progress() as progress, open_source(folder, fps) as source:
+    with terminal_progress() as progress, open_source(folder) as source:
         model = None if like is None else open_source(like)
         try:
             assemble_frames(
                 source,
                 out,
+                fps=fps,
                 like=model,
                 audio=not no_audio,
                 codec=chosen,

@@ -47,7 +47,8 @@ def test_files_written_by_opencv_read_as_rgb(tmp_path):
 def test_grey_is_expanded_to_rgb(tmp_path, dtype):
     grey = _noise(dtype, 1)
     write_image(tmp_path / "grey.png", grey)
-    assert cv2.imread(str(tmp_path / "grey.png"), cv2.IMREAD_UNCHANGED).ndim == 2
+    stored = cv2.imread(str(tmp_path / "grey.png"), cv2.IMREAD_UNCHANGED)
+    assert stored is not None and stored.ndim == 2
     pixels, alpha = read_image_file(tmp_path / "grey.png")
     np.testing.assert_array_equal(pixels, np.stack([grey] * 3, axis=-1))
     assert alpha is None

@@ -6,7 +6,7 @@
     prores     prores_ks   mov mkv        yuv422p10le   yuv422p10le   -                no (HQ)
     prores4444 prores_ks   mov mkv        yuv444p10le   yuv444p10le   yuva444p10le     no
     ffv1       ffv1        mkv            bgr0          gbrp16le      bgra gbrap16le   RGB exact
-    png        png         mov mkv        rgb24         rgb48be       rgba rgba64be    RGB exact
+    png        png         mov            rgb24         rgb48be       rgba rgba64be    RGB exact
     h264-rgb   libx264rgb  mp4 mov mkv    rgb24         -             -                RGB exact
 
 "lossless" is the exact codec that a container is best read with: FFV1 in mkv, PNG in mov (editors
@@ -90,7 +90,7 @@ CODECS: Mapping[VideoCodec, Codec] = MappingProxyType(
         ),
         VideoCodec.PNG: Codec(
             "png",
-            _MOV,
+            (".mov",),
             {8: "rgb24", 16: "rgb48be"},
             {8: "rgba", 16: "rgba64be"},
             {"pred": "paeth"},

@@ -101,6 +101,7 @@ def assemble_frames(
     source: FrameSource,
     out: Path,
     *,
+    fps: Fraction | None = None,
     like: FrameSource | None = None,
     audio: bool = True,
     codec: VideoCodec | str = VideoCodec.H264,
@@ -110,7 +111,8 @@ def assemble_frames(
     """Write all frames of `source` as one movie.
 
     like: clip whose frame rate or times, colour tags and sound are taken; it must have as many
-    frames. Without it the rate is that of `source`. Alpha is kept by codecs that have it.
+    frames. Without it those of `source` stay. fps: a new, constant rate, to which no sound fits.
+    Alpha is kept by codecs that have it.
     Raises: ParameterError, WriteError, UnreadableMedia, Cancelled (no movie is left then).
     """
     progress = progress or Silent()
@@ -118,7 +120,7 @@ def assemble_frames(
     if model.frame_count != source.info.frame_count:
         raise ParameterError(
             f"{source.info.path} has {source.info.frame_count} frames, {model.path} has "
-            f"{model.frame_count}: times and sound would not fit. Give the frame rate instead"
+            f"{model.frame_count}: times and sound would not fit. Give fps instead"
         )
     _, line = find_codec(codec, out.suffix)
     alpha = bool(line.alpha_formats) and source[0].alpha is not None
@@ -127,21 +129,21 @@ def assemble_frames(
         out,
         source.info.width,
         source.info.height,
-        model.fps,
+        fps or model.fps,
         codec=codec,
         crf=crf,
         bit_depth=source.info.bit_depth,
         alpha=alpha,
-        time_base=None if model.constant_rate else model.time_base,
+        time_base=None if fps or model.constant_rate else model.time_base,
         color=model.color,
         pixel_aspect=model.pixel_aspect,
-        audio_from=model.path if audio and model.has_audio else None,
+        audio_from=model.path if audio and model.has_audio and not fps else None,
     ) as writer:
         for frame in source:
             if progress.cancelled:
                 raise Cancelled(f"no movie written; {out} is as it was")
-            pts = frame.pts if like is None else like.time_of(frame.index)
-            writer.write(frame.pixels, pts=pts, alpha=frame.alpha if alpha else None)
+            time = None if fps else (like or source).time_of(frame.index)
+            writer.write(frame.pixels, pts=time, alpha=frame.alpha if alpha else None)
             progress.advance()
 
 

@@ -82,14 +82,20 @@ def read_index(container: InputContainer, stream: av.VideoStream) -> FrameIndex 
 def count_frames(container: InputContainer, stream: av.VideoStream) -> FrameIndex:
     """An index for a file without times: decode everything once, at the rate it is marked with."""
     count = 0
+    is_cut = False  # the last packet is incomplete
     damage = ""
     try:
-        for _ in container.decode(stream):
-            count += 1
+        for packet in container.demux(stream):
+            is_cut = packet.is_corrupt if packet.size else is_cut
+            count += len(packet.decode())
     except FFmpegError as error:
         damage = error.strerror or str(error)
-    rate = stream.average_rate or stream.guessed_rate or Fraction(25)  # FFmpeg's own default
+    if is_cut or damage:
+        damage = damage or "its last packet is incomplete"
+        # the frame of that packet is a guess, and so may be those that wait to be reordered
+        count = max(count - 1 - int(stream.codec_context.has_b_frames), 0)
     promised = max(_count_in_header(container, stream), count + 1) if damage else 0
+    rate = stream.average_rate or stream.guessed_rate or Fraction(25)  # FFmpeg's own default
     return FrameIndex(list(range(count)), [], 1 / Fraction(rate), promised, damage, by_count=True)
 
 

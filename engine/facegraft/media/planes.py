@@ -88,7 +88,7 @@ def read_pixels(
         pixels = _scale(pixels, 65535 / (255 << 8 if is_limited_yuv else shifted))
         alpha = None if alpha is None else _scale(alpha, 65535 / shifted)
     if is_grey and not is_full:  # swscale takes grey as full range whatever its tag says
-        pixels = _expand_grey(pixels)
+        pixels = _expand_grey(pixels, bits)
     return _orient(frame, pixels), None if alpha is None else _orient(frame, alpha)
 
 
@@ -97,11 +97,12 @@ def _scale(values: np.ndarray, gain: float) -> np.ndarray:
     return values if gain == 1 else cv2.multiply(values, np.full(4, gain))
 
 
-def _expand_grey(pixels: np.ndarray) -> np.ndarray:
-    """Levels 16 to 235 of 255 to the full range."""
-    top = np.float32(np.iinfo(pixels.dtype).max)
-    spread = (pixels - top * np.float32(16 / 255)) * np.float32(255 / 219)
-    return np.clip(np.rint(spread), 0, top).astype(pixels.dtype)
+def _expand_grey(pixels: np.ndarray, bits: int) -> np.ndarray:
+    """Stored levels 16 to 235 (times 4 for 10 bit, ...) to the full range."""
+    full = np.float32(np.iinfo(pixels.dtype).max)
+    level = full * (1 << (bits - 8)) / ((1 << bits) - 1)  # of one 8-bit step
+    spread = (pixels - np.float32(16 * level)) * np.float32(full / (219 * level))
+    return np.clip(np.rint(spread), 0, full).astype(pixels.dtype)
 
 
 def _orient(frame: av.VideoFrame, image: np.ndarray) -> np.ndarray:
@@ -109,7 +110,7 @@ def _orient(frame: av.VideoFrame, image: np.ndarray) -> np.ndarray:
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return image
-    a, b, _, c, d = np.frombuffer(data, np.int32)[:5].astype(np.int64)
+    a, b, _, c, d = np.frombuffer(data, np.int32)[:5].tolist()
     if min(abs(a) + abs(d), abs(b) + abs(c)) > 0:
         _log.warning("rotation by %d degrees is rounded to a quarter turn", frame.rotation)
     if abs(b) + abs(c) > abs(a) + abs(d):
