@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 _MAGIC = b"v/1\x01"
-_SINGLE_PART_SCANLINES = 2  # version field: version 2, no flag set
+_VERSION = 2
+_LONG_NAMES = 0x400  # the one flag that does not change the layout; Cycles' statistics set it
 _FLOAT = 2
 _NO_COMPRESSION = 0
 _CHANNELS = ["A", "B", "G", "R"]  # stored by name, each a whole scanline
@@ -25,7 +26,7 @@ def read_rgba(path: Path) -> np.ndarray:
     """
     data = path.read_bytes()
     try:
-        if data[:4] != _MAGIC or struct.unpack_from("<I", data, 4)[0] != _SINGLE_PART_SCANLINES:
+        if data[:4] != _MAGIC or struct.unpack_from("<I", data, 4)[0] & ~_LONG_NAMES != _VERSION:
             raise ValueError("not a plain scanline OpenEXR file")
         attributes, position = _attributes(data)
         if _channels(attributes["channels"]) != [(name, _FLOAT) for name in _CHANNELS]:

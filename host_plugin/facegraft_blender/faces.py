@@ -7,10 +7,11 @@ aligned images are still in the folder, with their smoothed landmarks.
 from dataclasses import dataclass
 from pathlib import Path
 
-from facegraft.errors import BadAlignedImage, EmptyFaceset, SourceNotFound
+from facegraft.errors import BadAlignedImage, EmptyFaceset, ParameterError, SourceNotFound
 from facegraft.faces.metadata import read_metadata
 
 Landmarks = list[list[float]]  # 68 points (x, y) in frame pixels, corner convention
+_SAME_SHAPE = 0.01  # scaling to whole pixels changes proportions by less, down to 100 px
 _SUFFIXES = {".png", ".jpg", ".jpeg"}
 
 
@@ -22,8 +23,16 @@ class FaceTable:
     frames: dict[int, list[Landmarks]]
 
     def at(self, index: int, width: int, height: int) -> list[Landmarks]:
-        """Faces of frame `index`, scaled where the render has another size than the clip."""
+        """Faces of frame `index` in a picture of another size, to which the clip was scaled.
+
+        Raises: ParameterError where that size has other proportions.
+        """
         fx, fy = width / self.size[0], height / self.size[1]
+        if abs(fx / fy - 1) > _SAME_SHAPE:
+            raise ParameterError(
+                f"the faces come from a {self.size[0]}x{self.size[1]} clip and the picture is "
+                f"{width}x{height}; put the node right behind the clip, or clear Faces"
+            )
         return [[[x * fx, y * fy] for x, y in face] for face in self.frames.get(index, [])]
 
 

@@ -27,13 +27,17 @@ class Helper:
 
     def __init__(self, scene: bpy.types.Scene, node: bpy.types.Node) -> None:
         """`node` has a source (`nodes.source_socket`)."""
-        self._folder = Path(tempfile.mkdtemp(prefix="facegraft-", dir=_folder_for(scene)))
+        source = nodes.source_socket(node)
+        assert source is not None
+        size = nodes.picture_size(source)
+        folder = _folder_for(size or (scene.render.resolution_x, scene.render.resolution_y))
+        self._folder = Path(tempfile.mkdtemp(prefix="facegraft-", dir=folder))
         self._scene = scene.copy()
         self._scene.name = _NAME
         self._scene[MARK] = True
         self._tree = compat.copy_tree(self._scene)
         self._cut(scene, node.name)
-        self._set_output()
+        self._set_output(size)
 
     def _cut(self, scene: bpy.types.Scene, node_name: str) -> None:
         """Let the tree end at the node's source, and nothing else of it write or render."""
@@ -50,8 +54,17 @@ class Helper:
                     node.scene = self._scene
         tree.links.new(source, compat.output_socket(tree))
 
-    def _set_output(self) -> None:
+    def _set_output(self, size: tuple[int, int] | None) -> None:
+        """One EXR of the whole clip where its `size` is known, else of the render's frame.
+
+        A layer of the clip's size lies on it pixel by pixel, also where the render is of another
+        size and the clip is scaled after the node.
+        """
         render = self._scene.render
+        if size is not None:
+            render.resolution_x, render.resolution_y = size
+            render.resolution_percentage = 100
+            render.use_border = False
         render.use_sequencer = False
         render.use_compositing = True
         render.use_file_extension = True
@@ -94,10 +107,9 @@ def remove_leftovers() -> None:
             compat.drop_tree(tree)
 
 
-def _folder_for(scene: bpy.types.Scene) -> Path | None:
-    """Where one frame fits in memory; None for the system's temporary folder."""
-    render = scene.render
-    frame_bytes = render.resolution_x * render.resolution_y * 16  # four floats a pixel
+def _folder_for(size: tuple[int, int]) -> Path | None:
+    """Where frames of `size` fit in memory; None for the system's temporary folder."""
+    frame_bytes = size[0] * size[1] * 16  # four floats a pixel
     if _RAM.is_dir() and shutil.disk_usage(_RAM).free > _SPARE * frame_bytes:
         return _RAM
     return None

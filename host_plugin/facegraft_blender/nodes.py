@@ -210,6 +210,51 @@ def _inputs_of(node: bpy.types.Node) -> Iterator[bpy.types.Node]:
             yield link.from_node
 
 
+def picture_size(socket: bpy.types.NodeSocket) -> tuple[int, int] | None:
+    """Width and height of the one clip that `socket` shows, None where that is not plain.
+
+    Plain is a clip behind nodes that change colours only, and other FaceGraft nodes: its picture
+    has the clip's size, whatever the render's.
+    """
+    sizes: set[tuple[int, int]] = set()
+    for name in upstream_names(socket):
+        node = socket.id_data.nodes[name]
+        if node.bl_idname in _CLIP_NODES:
+            clip = getattr(node, "image", None) or getattr(node, "clip", None)
+            sizes.add(tuple(clip.size) if clip is not None else (0, 0))
+        elif node.bl_idname not in _COLOR_NODES and not is_facegraft(node):
+            return None
+    if len(sizes) != 1:
+        return None
+    width, height = sizes.pop()
+    return (width, height) if width > 0 and height > 0 else None
+
+
+_CLIP_NODES = {"CompositorNodeImage", "CompositorNodeMovieClip"}
+_COLOR_NODES = {  # each pixel by itself; what 5.0 took over from shading has other names in 4.5
+    "NodeReroute",
+    "CompositorNodeBrightContrast",
+    "CompositorNodeColorBalance",
+    "CompositorNodeColorCorrection",
+    "CompositorNodeConvertColorSpace",
+    "CompositorNodeCurveRGB",
+    "CompositorNodeExposure",
+    "CompositorNodeHueCorrect",
+    "CompositorNodeHueSat",
+    "CompositorNodeInvert",
+    "CompositorNodePremulKey",
+    "CompositorNodeRGB",
+    "CompositorNodeGamma",
+    "CompositorNodeMath",
+    "CompositorNodeMixRGB",
+    "CompositorNodeValue",
+    "ShaderNodeGamma",
+    "ShaderNodeMath",
+    "ShaderNodeMix",
+    "ShaderNodeValue",
+}
+
+
 def buried_nodes(tree: bpy.types.NodeTree) -> list[tuple[str, bpy.types.NodeTree]]:
     """FaceGraft trees inside other groups, at any depth, with the name of the group.
 

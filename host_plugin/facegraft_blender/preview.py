@@ -101,6 +101,8 @@ def _described(node: bpy.types.Node) -> Iterator[str]:
     """What makes a node compute what it computes: settings, inputs and links, not its looks."""
     yield node.name
     for prop in node.bl_rna.properties:
+        if prop.identifier in _LAYERED and not getattr(node, "has_layers", False):
+            continue  # has no value there, and Blender complains about reading it
         if prop.identifier not in _LOOKS and prop.type in _PLAIN | {"POINTER"}:
             value = getattr(node, prop.identifier)
             if prop.type == "POINTER":
@@ -116,6 +118,7 @@ def _described(node: bpy.types.Node) -> Iterator[str]:
 
 
 _PLAIN = {"BOOLEAN", "INT", "FLOAT", "STRING", "ENUM"}
+_LAYERED = {"layer", "view"}
 _LOOKS = {
     "location",
     "location_absolute",

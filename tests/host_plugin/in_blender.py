@@ -82,8 +82,102 @@ def render(request):
         bpy.ops.render.render(animation=True)
     report = _leftovers()
     if request.get("addon", True):
-        report["statuses"] = _statuses(scene)
+        report["statuses"] = _statuses(bpy.data.scenes["Scene"])
     return report
+
+
+def upgrade(request):
+    """A file whose node lacks the last rows, as an older add-on left it, and then loaded here."""
+    _enable()
+    _build(request)
+    scene = bpy.context.scene
+    node = scene.compositing_node_group.nodes[request["nodes"][0]["name"]]
+    names = [s.name for s in node.inputs]
+    items = node.node_tree.interface.items_tree
+    for name in names[-request["missing"] :]:
+        node.node_tree.interface.remove(next(i for i in items if i.name == name))
+    node.node_tree["facegraft_node"] -= request["missing"]
+    before = [s.name for s in node.inputs]
+    bpy.ops.wm.save_as_mainfile(filepath=request["blend"], check_existing=False)
+    answer = render(request)
+    node = bpy.context.scene.compositing_node_group.nodes[request["nodes"][0]["name"]]
+    return {**answer, "names": names, "before": before, "after": [s.name for s in node.inputs]}
+
+
+def interface(request):
+    """Draw the panels into a recorder, and refresh the preview; both need no window."""
+    _enable()
+    _build(request)
+    scene = bpy.context.scene
+    node = scene.compositing_node_group.nodes.active
+    preview = sys.modules[f"{EXTENSION}.preview"]
+    nodes = sys.modules[f"{EXTENSION}.nodes"]
+    layer = nodes.layer_of(node.node_tree)
+    bpy.ops.facegraft.match_frame_rate.poll()
+    empty_before = max(layer.pixels[:]) == 0
+    signatures = [preview._signature(scene)]
+    preview._refresh(scene)
+    covered = max(layer.pixels[:][3::4])
+    signatures.append(preview._signature(scene))
+    for change in (lambda: scene.frame_set(2), lambda: _set(node, "Erode", 30.0)):
+        change()
+        signatures.append(preview._signature(scene))
+    sys.modules[f"{EXTENSION}.engine"].describe_model(request["nodes"][0]["model"])
+    shown = _draw_panels(scene, node)
+    return {
+        "empty_before": empty_before,
+        "covered": covered,
+        "shown": shown,
+        "signatures": signatures,
+    }
+
+
+def _set(node, label, value):
+    node.inputs[label].default_value = value
+
+
+class _Layout:
+    """Takes a panel's drawing calls; properties, operators and icons must exist."""
+
+    def __init__(self, shown):
+        self.shown = shown
+
+    def prop(self, data, name, text=None):
+        assert name in data.bl_rna.properties, name
+        self.shown.append(text or data.bl_rna.properties[name].name)
+
+    def label(self, text="", icon="NONE"):
+        icons = bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items
+        assert icon in icons, icon
+        self.shown.append(text)
+
+    def operator(self, name, text=None, icon="NONE"):
+        group, _, operator = name.partition(".")
+        assert operator in dir(getattr(bpy.ops, group)), name
+        self.shown.append(text or name)
+
+    def row(self, align=False):
+        return self
+
+    def box(self):
+        return self
+
+
+def _draw_panels(scene, node):
+    from types import SimpleNamespace
+
+    context = SimpleNamespace(
+        scene=scene,
+        active_node=node,
+        space_data=SimpleNamespace(tree_type="CompositorNodeTree"),
+    )
+    shown = []
+    for panel in sys.modules[f"{EXTENSION}.panels"]._CLASSES:
+        assert panel.poll(context)
+        methods = {k: v for k, v in vars(panel).items() if callable(v)}
+        drawn = type("Drawn", (), {**methods, "layout": _Layout(shown)})()
+        drawn.draw(context)  # pyright: ignore[reportAttributeAccessIssue]
+    return shown
 
 
 def exr_pixels(request):
@@ -118,7 +212,7 @@ def _build(request):
     scene = bpy.context.scene
     render = scene.render
     render.resolution_x, render.resolution_y = request["size"]
-    render.resolution_percentage = 100
+    render.resolution_percentage = request.get("percentage", 100)
     render.fps = request.get("fps", 25)
     scene.frame_start, scene.frame_end = 1, request["frames"]
     scene.view_settings.view_transform = "Standard"
@@ -132,13 +226,45 @@ def _build(request):
         if "duplicate_of" in description:  # what duplicating in the interface leaves
             node.node_tree = made[description["duplicate_of"]].node_tree
         _configure(node, description)
-        tree.links.new(made[description["from"]].outputs[0], node.inputs[0])
+        if description.get("bury"):
+            _bury(tree, node)
+        if description["from"] in made:
+            tree.links.new(made[description["from"]].outputs[0], node.inputs[0])
+        for label, link in description.get("links", {}).items():
+            _link_value(tree, made, node.inputs[label], link)
     output = next(n for n in tree.nodes if n.bl_idname == "NodeGroupOutput")
     tree.links.new(_result(tree, made, request), output.inputs[0])
     _set_output(render, request)
+    if request.get("as_strip"):
+        _cut_into_a_new_scene(scene, request)
     if "audio" in request:
         editor = scene.sequence_editor_create()
         editor.strips.new_sound("sound", request["audio"], channel=1, frame_start=1)
+
+
+def _link_value(tree, made, socket, link):
+    """link: a number, for a Value node behind a reroute; else the name of a node to link."""
+    if isinstance(link, str):
+        tree.links.new(made[link].outputs[0], socket)
+        return
+    value, reroute = tree.nodes.new("ShaderNodeValue"), tree.nodes.new("NodeReroute")
+    value.outputs[0].default_value = link
+    tree.links.new(value.outputs[0], reroute.inputs[0])
+    tree.links.new(reroute.outputs[0], socket)
+
+
+def _bury(tree, node):
+    """Put a FaceGraft node into a group of its own, as Make Group does."""
+    group = bpy.data.node_groups.new("Look", "CompositorNodeTree")
+    group.interface.new_socket("Image", in_out="INPUT", socket_type="NodeSocketColor")
+    group.interface.new_socket("Image", in_out="OUTPUT", socket_type="NodeSocketColor")
+    inner = group.nodes.new("CompositorNodeGroup")
+    inner.node_tree = node.node_tree
+    entry, end = group.nodes.new("NodeGroupInput"), group.nodes.new("NodeGroupOutput")
+    group.links.new(entry.outputs[0], inner.inputs[0])
+    group.links.new(inner.outputs[0], end.inputs[0])
+    node.node_tree = group
+    return node
 
 
 def _new_tree():
@@ -156,7 +282,15 @@ def _add_node(tree):
 
 
 def _source(tree, request):
+    if request["source"] == "RENDER":
+        bpy.context.scene.render.engine = "CYCLES"
+        bpy.context.scene.cycles.samples = 1
+        bpy.context.scene.cycles.use_denoising = False
+        return tree.nodes.new("CompositorNodeRLayers")
     node = tree.nodes.new("CompositorNodeImage")
+    if request["source"].endswith(".npy"):
+        node.image = _float_image(request["source"])
+        return node
     node.image = bpy.data.images.load(request["source"])
     node.image.source = request.get("source_kind", "SEQUENCE")
     node.frame_duration = request["frames"]
@@ -171,6 +305,20 @@ def _source(tree, request):
         grade.inputs["Exposure"].default_value = value
         grade.inputs["Exposure"].keyframe_insert("default_value", frame=frame)
     return grade
+
+
+def _float_image(path):
+    """A packed float image with the values of an array (H, W, 4), row 0 at the top."""
+    import numpy as np
+
+    pixels = np.load(path)
+    height, width = pixels.shape[:2]
+    image = bpy.data.images.new("float", width, height, alpha=True, float_buffer=True)
+    image.alpha_mode = "CHANNEL_PACKED"
+    image.pixels.foreach_set(pixels[::-1].ravel())
+    image.update()
+    image.pack()
+    return image
 
 
 def _configure(node, description):
@@ -189,6 +337,18 @@ def _configure(node, description):
             for curve in bag.fcurves:
                 for point in curve.keyframe_points:
                     point.interpolation = "LINEAR"
+
+
+def _cut_into_a_new_scene(scene, request):
+    """A second scene, the one rendered, whose sequencer holds the first as a strip."""
+    edit = bpy.data.scenes.new("Edit")
+    edit.frame_start, edit.frame_end = scene.frame_start, scene.frame_end
+    edit.view_settings.view_transform = "Standard"
+    edit.render.dither_intensity = 0.0
+    edit.render.resolution_x, edit.render.resolution_y = request["size"]
+    edit.sequence_editor_create().strips.new_scene("comp", scene, channel=1, frame_start=1)
+    _set_output(edit.render, request)
+    bpy.context.window.scene = edit
 
 
 def _layers(tree):
@@ -271,6 +431,8 @@ def _statuses(scene):
 
 
 if __name__ == "__main__":
-    commands = {f.__name__: f for f in (install, describe, shoot, render, exr_pixels)}
+    commands = {
+        f.__name__: f for f in (install, describe, shoot, render, upgrade, interface, exr_pixels)
+    }
     answer = commands[sys.argv[1]](json.loads(sys.argv[2]))
     print(json.dumps(answer), flush=True)

@@ -13,7 +13,7 @@ from facegraft.faces.align import align_matrix
 from facegraft.faces.face import Origin
 from facegraft.faces.faceset import Faceset, write_aligned
 from facegraft.inference import SwapModel
-from facegraft.merge.frame import merge_frame
+from facegraft.merge.frame import MergedFrame, merge_frame
 from facegraft.merge.params import MergeParams
 from facegraft.model_spec import FaceType, ModelSpec
 from tests.drawn_faces import face_at
@@ -52,8 +52,17 @@ class Shot:
             **values,
         }
 
-    def expected(self, index: int, params: Mapping[str, Any], image: np.ndarray | None = None):
-        """MergedFrame of frame `index` by the engine in this process, display-referred."""
+    def expected(
+        self,
+        index: int,
+        params: Mapping[str, Any],
+        image: np.ndarray | None = None,
+        scale: float = 1.0,
+    ) -> MergedFrame:
+        """Frame `index` merged by the engine in this process, display-referred.
+
+        `image`: what enters the node where it is not the source; `scale`: its size to the clip's.
+        """
         if image is None:
             image = self.frames[index].astype(np.float32) / 255
         stored = Faceset.open(self.faces).by_frame_index().get(index, [])

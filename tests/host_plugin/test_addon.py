@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from facegraft.controls import control, controls_of, plain_values
-from facegraft.errors import BadAlignedImage, EmptyFaceset, SourceNotFound
+from facegraft.errors import BadAlignedImage, EmptyFaceset, ParameterError, SourceNotFound
 from facegraft.merge.params import MergeParams
 from facegraft_blender import exr
 from facegraft_blender.faces import load_faces
@@ -100,6 +100,8 @@ def test_faces_come_by_frame_and_scale_with_the_render(shot):
     assert stored.shape == (1, 68, 2)
     assert np.allclose(np.array(table.at(1, 80, 48)) * 2, stored)
     assert table.at(4, 160, 96) == []  # the last frame has no face
+    with pytest.raises(ParameterError, match="160x96 clip and the picture is 100x100"):
+        table.at(1, 100, 100)
 
 
 def test_a_folder_without_usable_faces_is_named(tmp_path: Path, shot):
