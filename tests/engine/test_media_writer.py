@@ -48,6 +48,15 @@ def test_every_codec_in_every_container_keeps_count_order_rate_and_colours(tmp_p
     assert np.mean(errors) < 2.0  # halved chroma at the disc's edge; a wrong matrix costs 4
 
 
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8])
+def test_clips_shorter_than_the_encoders_delay_are_whole(tmp_path, codec, count):
+    path = _write(tmp_path / "a.mp4", numbered_frames(count), codec=codec)
+    with open_source(path) as source:
+        assert [read_number(frame.pixels) for frame in source] == list(range(count))
+        assert source.info.fps == FPS
+
+
 EXACT = [(VideoCodec.FFV1, ".mkv", 8), (VideoCodec.FFV1, ".mkv", 16)]
 EXACT += [(VideoCodec.PNG, ".mov", 8), (VideoCodec.PNG, ".mov", 16)]
 EXACT += [(VideoCodec.H264_RGB, ".mp4", 8), (VideoCodec.H264_RGB, ".mkv", 8)]

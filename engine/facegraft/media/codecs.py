@@ -45,6 +45,7 @@ class Codec:
     alpha_formats: Mapping[int, str]
     options: Mapping[str, str]
     crf: int | None = None  # the default where the codec has a quality scale
+    reorder: int = 0  # frames that B pictures are late; 0: the encoder's own times are used
     tag: str = ""  # four letters that mp4 and mov players look for
 
 
@@ -66,8 +67,9 @@ CODECS: Mapping[VideoCodec, Codec] = MappingProxyType(
             _MP4,
             {16: "yuv420p10le"},
             {},
-            {"preset": "medium", "x265-params": "log-level=error"},
+            {"preset": "medium", "x265-params": "log-level=error:bframes=4:b-pyramid=1"},
             crf=18,  # x265 needs about two steps less than x264 for the same picture
+            reorder=2,  # of a pyramid of B pictures
             tag="hvc1",
         ),
         VideoCodec.PRORES: Codec(

@@ -45,7 +45,7 @@ def read_index(container: InputContainer, stream: av.VideoStream) -> FrameIndex 
     Packets that an edit list marks as discarded are decoded by FFmpeg but never shown. Incomplete
     packets at the end mean a file that was cut short; elsewhere the decoder conceals them.
     """
-    if container.format.name == "avi" and stream.codec_context.has_b_frames:
+    if container.format.name == "avi" and stream.codec_context.reorder_depth:
         return None
     packets: list[tuple[int, int | None, bool, bool]] = []  # pts, dts, key, corrupt
     discarded = 0
@@ -93,7 +93,7 @@ def count_frames(container: InputContainer, stream: av.VideoStream) -> FrameInde
     if is_cut or damage:
         damage = damage or "its last packet is incomplete"
         # the frame of that packet is a guess, and so may be those that wait to be reordered
-        count = max(count - 1 - int(stream.codec_context.has_b_frames), 0)
+        count = max(count - 1 - stream.codec_context.reorder_depth, 0)
     promised = max(_count_in_header(container, stream), count + 1) if damage else 0
     rate = stream.average_rate or stream.guessed_rate or Fraction(25)  # FFmpeg's own default
     return FrameIndex(list(range(count)), [], 1 / Fraction(rate), promised, damage, by_count=True)
@@ -111,7 +111,7 @@ def _certain_ticks(
         return []
     last_dts = packets[-1][1]
     if last_dts is None:
-        return ticks[: max(len(ticks) - int(stream.codec_context.has_b_frames), 0)]
+        return ticks[: max(len(ticks) - stream.codec_context.reorder_depth, 0)]
     return ticks[: bisect.bisect_right(ticks, last_dts)]
 
 

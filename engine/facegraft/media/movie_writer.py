@@ -85,7 +85,9 @@ class VideoWriter:
         kind = av.VideoFormat(self._pix_fmt, 16, 16)
         step_x, step_y = 16 // kind.chroma_width(16), 16 // kind.chroma_height(16)
         self._pad = (-width % step_x, -height % step_y)
-        self._last_tick: int | None = None
+        self._ticks: list[int] = []  # of the frames so far
+        self._muxed = 0  # packets so far
+        self._reorder = line.reorder
         self._audio: AudioCarrier | None = None
         self._replacing = replacing(path)
         part = self._replacing.__enter__()
@@ -139,7 +141,7 @@ class VideoWriter:
         frame.pts, frame.time_base = tick, self._time_base
         frame.duration = self._frame_ticks()
         _put_tags(frame, self._tags)
-        self._last_tick = tick
+        self._ticks.append(tick)
         try:
             for packet in self._stream.encode(frame):
                 self._mux(packet)
@@ -151,12 +153,12 @@ class VideoWriter:
         if not self._is_open:
             return
         try:
-            if self._last_tick is None:
+            if not self._ticks:
                 raise WriteError(f"no frame was written to {self._path}, so it is not made")
             for packet in self._stream.encode(None):
                 self._mux(packet)
             if self._audio is not None:
-                self._audio.finish((self._last_tick + self._frame_ticks()) * self._time_base)
+                self._audio.finish((self._ticks[-1] + self._frame_ticks()) * self._time_base)
                 self._audio.close()
             self._container.close()
             self._is_open = False
@@ -180,7 +182,7 @@ class VideoWriter:
 
     def _tick_of(self, pts: Fraction | None) -> int:
         """The frame's time on the movie's clock. Raises: ParameterError unless it moves on."""
-        last = self._last_tick
+        last = self._ticks[-1] if self._ticks else None
         if pts is None:
             return 0 if last is None else last + self._frame_ticks()
         tick = round(pts / self._time_base)
@@ -214,9 +216,22 @@ class VideoWriter:
 
     def _mux(self, packet: av.Packet) -> None:
         """Sound first, so that both lie side by side in the file."""
+        if self._reorder:
+            packet.dts = self._decoding_tick()
+        self._muxed += 1
         if self._audio is not None and packet.dts is not None:
             self._audio.carry(packet.dts * packet.time_base)
         self._container.mux(packet)
+
+    def _decoding_tick(self) -> int:
+        """When the next packet is decoded: the times of the frames, late by the reordering depth.
+
+        x265 says the same, but random numbers in a clip shorter than its own delay.
+        """
+        place = self._muxed - self._reorder
+        if place >= 0:
+            return self._ticks[place]
+        return self._ticks[0] + place * self._frame_ticks()
 
     def _fail(self, error: BaseException) -> BaseException:
         """Close everything, remove the temporary file, and give the error to raise."""

@@ -164,6 +164,8 @@ class MovieSource:
             return False
         if first.pts is None or first.pts > key_pts:
             return False
+        # a seek empties the decoder, which then guesses the depth anew and may drop B pictures
+        self._stream.codec_context.reorder_depth = self._reorder_depth
         self._start(chain([first], packets))
         return True
 
@@ -172,6 +174,7 @@ class MovieSource:
         if hasattr(self, "_container"):
             self._container.close()
         self._container, self._stream = _open(self._path)
+        self._reorder_depth = self._stream.codec_context.reorder_depth
         self._start(self._container.demux(self._stream))
 
     def _start(self, packets: Iterator[av.Packet]) -> None:
