@@ -95,7 +95,8 @@ CODECS: Mapping[VideoCodec, Codec] = MappingProxyType(
             (".mov",),
             {8: "rgb24", 16: "rgb48be"},
             {8: "rgba", 16: "rgba64be"},
-            {"pred": "paeth"},
+            # five times as quick as FFmpeg's default level, for a third more bytes
+            {"pred": "sub", "compression_level": "1"},
         ),
         VideoCodec.H264_RGB: Codec(
             "libx264rgb", _MP4, {8: "rgb24"}, {}, {"preset": "fast", "qp": "0"}
