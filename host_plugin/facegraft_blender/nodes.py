@@ -309,15 +309,14 @@ def _source_of(socket: bpy.types.NodeSocket) -> bpy.types.NodeSocket | None:
         source = source.node.inputs[0]
 
 
-def clip_of(
-    tree: bpy.types.NodeTree | None, node: bpy.types.Node | None
-) -> bpy.types.Image | bpy.types.MovieClip | None:
+def clip_of(node: bpy.types.Node | None) -> bpy.types.Image | bpy.types.MovieClip | None:
     """A movie that enters `node`, None where there is none."""
-    source = source_socket(node) if tree is not None and node is not None else None
-    if tree is None or source is None:
+    source = source_socket(node) if node is not None else None
+    if source is None:
         return None
     for name in upstream_names(source):
-        found = getattr(tree.nodes[name], "image", None) or getattr(tree.nodes[name], "clip", None)
+        upstream = source.id_data.nodes[name]
+        found = getattr(upstream, "image", None) or getattr(upstream, "clip", None)
         if found is not None and found.source == "MOVIE":
             return found
     return None

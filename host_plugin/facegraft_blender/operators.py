@@ -10,7 +10,9 @@ from . import compat, engine, nodes, preview
 
 
 def _active_node(context: bpy.types.Context) -> bpy.types.Node | None:
-    node = getattr(context, "active_node", None)
+    """The scene's active node where it is a FaceGraft one."""
+    tree = compat.compositor_tree(context.scene)
+    node = tree.nodes.active if tree is not None else None
     return node if node is not None and nodes.is_facegraft(node) else None
 
 
@@ -100,7 +102,7 @@ class FACEGRAFT_OT_match_frame_rate(bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        clip = nodes.clip_of(compat.compositor_tree(context.scene), _active_node(context))
+        clip = nodes.clip_of(_active_node(context))
         if clip is None:
             self.report({"ERROR"}, "no movie enters the active FaceGraft node")
             return {"CANCELLED"}

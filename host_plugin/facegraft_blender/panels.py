@@ -74,7 +74,7 @@ class FACEGRAFT_PT_node(bpy.types.Panel):
             self._warn(f"The working space is not {compat.REC709}: no face is made")
         if scene.view_settings.view_transform != "Standard":
             self._warn("The view transform is not Standard: footage changes its look")
-        clip = nodes.clip_of(compat.compositor_tree(scene), node)
+        clip = nodes.clip_of(node)
         scene_rate = scene.render.fps / scene.render.fps_base
         # an Image data-block does not tell its rate, so only Movie Clip nodes are compared
         rate = getattr(clip, "fps", scene_rate)

@@ -113,7 +113,6 @@ def interface(request):
     preview = sys.modules[f"{EXTENSION}.preview"]
     nodes = sys.modules[f"{EXTENSION}.nodes"]
     layer = nodes.layer_of(node.node_tree)
-    bpy.ops.facegraft.match_frame_rate.poll()
     empty_before = max(layer.pixels[:]) == 0
     signatures = [preview._signature(scene)]
     preview._refresh(scene)
@@ -178,6 +177,16 @@ def _draw_panels(scene, node):
         drawn = type("Drawn", (), {**methods, "layout": _Layout(shown)})()
         drawn.draw(context)  # pyright: ignore[reportAttributeAccessIssue]
     return shown
+
+
+def match_rate(request):
+    """Press the button that sets the scene's rate from the clip."""
+    _enable()
+    _build(request)
+    result = bpy.ops.facegraft.match_frame_rate()
+    render = bpy.context.scene.render
+    clips = [c.name for c in bpy.data.movieclips]
+    return {"result": sorted(result), "fps": render.fps, "base": render.fps_base, "clips": clips}
 
 
 def exr_pixels(request):
@@ -431,8 +440,7 @@ def _statuses(scene):
 
 
 if __name__ == "__main__":
-    commands = {
-        f.__name__: f for f in (install, describe, shoot, render, upgrade, interface, exr_pixels)
-    }
+    known = (install, describe, shoot, render, upgrade, interface, match_rate, exr_pixels)
+    commands = {function.__name__: function for function in known}
     answer = commands[sys.argv[1]](json.loads(sys.argv[2]))
     print(json.dumps(answer), flush=True)

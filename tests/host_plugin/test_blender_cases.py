@@ -3,6 +3,7 @@
 Same reference and bounds as in test_blender_node.py.
 """
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from tests.host_plugin.test_blender_node import (
     read_exr,
     read_png,
 )
+from tests.synthetic import make_clip
 
 pytestmark = [pytest.mark.blender, pytest.mark.slow]
 
@@ -200,6 +202,16 @@ def test_the_interface_refreshes_once_per_change_and_draws_its_panels(blender: B
     shown = answer["shown"]
     assert {"Model", "Faces", "On error", "Frame 1: swapped", "1 faces"} <= set(shown)
     assert {"Mode", "overlay", "Licence: not stated", "Face type: full"} <= set(shown)
+
+
+@pytest.mark.parametrize("rate", [Fraction(30000, 1001), Fraction(24)])
+def test_the_scene_takes_the_clips_frame_rate(blender: Blender, shot: Shot, rate: Fraction):
+    clip = make_clip(shot.folder / "src.mp4", shot.frames, rate)
+    request = shot.request([{"name": "FG"}], source=str(clip), source_kind="MOVIE")
+    answer = blender("match_rate", **request).answer
+    assert answer["result"] == ["FINISHED"] and answer["clips"] == []
+    assert answer["fps"] == round(rate)
+    assert answer["fps"] / answer["base"] == pytest.approx(float(rate), rel=1e-5)
 
 
 @pytest.fixture
