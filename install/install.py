@@ -17,6 +17,12 @@ OLDEST = (3, 11)
 
 
 def main() -> int:
+    # the parts use what old Pythons lack; ask before they are read
+    if sys.version_info < OLDEST:
+        version = sys.version.split()[0]
+        print(f"error: FaceGraft needs Python 3.11 or later, this is {version}; run this with")
+        print("such a Python, for example: python3.11 install/install.py ...")
+        return 1
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -39,12 +45,6 @@ def main() -> int:
     parsers["env"].add_argument("--fan", action="store_true", help=text)
     arguments = parser.parse_args()
     try:
-        # the parts use what old Pythons lack; ask before they are read
-        if sys.version_info < OLDEST:
-            version = sys.version.split()[0]
-            print(f"error: FaceGraft needs Python 3.11 or later, this is {version}; run this with")
-            print("such a Python, for example: python3.11 install/install.py ...")
-            return 1
         return _run(arguments)
     except KeyboardInterrupt:
         print("stopped; run it again to go on", file=sys.stderr)
