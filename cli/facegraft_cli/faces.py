@@ -61,7 +61,7 @@ def make_detector(backend: Backend, small_faces: bool) -> Detector:
         return FanDetector()
     from facegraft.faces.detect import FaceDetector
 
-    return FaceDetector(small_faces=small_faces)
+    return FaceDetector(small_faces=small_faces, threads=1)  # frames run in parallel already
 
 
 def describe(report: ExtractReport, faceset: Path) -> str:

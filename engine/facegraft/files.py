@@ -26,7 +26,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         )
         os.close(handle)
     except OSError as error:
-        raise _explained(path, error) from error
+        raise write_error(path, error) from error
     temporary = Path(name)
     try:
         yield temporary
@@ -38,7 +38,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
         if isinstance(error, WriteError):
             raise
-        raise _explained(path, error) from error
+        raise write_error(path, error) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -50,9 +50,12 @@ def write_atomic(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
-def _explained(path: Path, error: OSError) -> WriteError:
+def write_error(path: Path, error: OSError) -> WriteError:
+    """`error` in our words, with the number kept for callers that look at errno."""
     reason = error.strerror or str(error)
-    return WriteError(f"cannot write {path}: {reason}; free space or choose another place")
+    result = WriteError(f"cannot write {path}: {reason}; free space or choose another place")
+    result.errno = error.errno
+    return result
 
 
 def _umask() -> int:

@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from facegraft.errors import Cancelled, ParameterError, WriteError
-from facegraft.media.atomic import write_bytes
+from facegraft.files import write_atomic
 from facegraft.media.codecs import VideoCodec, find_codec
 from facegraft.media.images import IMAGE_SUFFIXES, JPEG_QUALITY
 from facegraft.media.source import FrameSource
@@ -179,7 +179,7 @@ def _claim_folder(folder: Path, record: _Record, overwrite: bool) -> None:
             f"{folder} holds {len(images)} images of another clip or other settings; choose an "
             "empty folder, or overwrite to remove them"
         )
-    write_bytes(mark, json.dumps(asdict(record), indent=2).encode())
+    write_atomic(mark, json.dumps(asdict(record), indent=2).encode())
 
 
 def _read_mark(mark: Path) -> dict[str, object] | None:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from facegraft.errors import ParameterError, SourceNotFound, UnreadableMedia
-from facegraft.media.atomic import write_bytes
+from facegraft.files import write_atomic
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
 DEEP_SUFFIXES = frozenset({".png", ".tif", ".tiff"})  # these can hold 16 bit and alpha
@@ -80,7 +80,7 @@ def write_image(
     quality: 1 to 100, for JPEG and lossy WebP alone.
     Raises: WriteError; ParameterError where the format cannot hold the depth or the alpha.
     """
-    write_bytes(path, encode_image(path.suffix, pixels, alpha, quality))
+    write_atomic(path, encode_image(path.suffix, pixels, alpha, quality))
 
 
 def encode_image(

@@ -18,7 +18,7 @@ from av.error import FFmpegError
 from av.video.codeccontext import VideoCodecContext
 
 from facegraft.errors import FacegraftError, ParameterError, WriteError
-from facegraft.media.atomic import replacing, write_error
+from facegraft.files import atomic_path, write_error
 from facegraft.media.audio import AudioCarrier
 from facegraft.media.codecs import CONTAINERS, CRF_RANGE, VideoCodec, choose_format, find_codec
 from facegraft.media.images import to_depth
@@ -89,7 +89,7 @@ class VideoWriter:
         self._muxed = 0  # packets so far
         self._reorder = line.reorder
         self._audio: AudioCarrier | None = None
-        self._replacing = replacing(path)
+        self._replacing = atomic_path(path)
         part = self._replacing.__enter__()
         self._is_open = True
         try:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from facegraft.errors import ParameterError, ParityError
-from facegraft.media.atomic import write_bytes
+from facegraft.files import write_atomic
 from facegraft.model_spec import METADATA_KEY, RECORD_KEY, ModelRecord, ModelSpec
 from facegraft.models.build import SwapNet
 
@@ -83,7 +83,7 @@ def export_dfm(
             f"{PARITY_LIMIT:g}; {path.name} was not written. Check the run for NaN weights, or "
             "report this with the versions of torch and onnxruntime"
         )
-    write_bytes(path, data)
+    write_atomic(path, data)
     log.info("exported %s: %.1f MiB, parity %.2g", path, len(data) / 2**20, difference)
     return difference
 
