@@ -83,7 +83,8 @@ def merge_frame(
             rows, columns = slice(patch.rect[1], patch.rect[3]), slice(patch.rect[0], patch.rect[2])
             alpha = patch.alpha * np.float32(params.mix)
             if params.mode is not MergeMode.ORIGINAL:  # which gives the matte alone
-                below, part = result[rows, columns], alpha[..., None]
+                below = result[rows, columns]
+                part = cv2.merge((alpha, alpha, alpha))  # numpy broadcasts slowly over channels
                 np.copyto(below, below * (1 - part) + patch.face * part, where=part > 0)
             matte[rows, columns] = 1 - (1 - matte[rows, columns]) * (1 - alpha)
             roi = patch.rect if roi is None else _union(roi, patch.rect)
