@@ -1,4 +1,4 @@
-"""AdaBelief and RMSprop as DeepFaceLab steps them, in place and in blocks that stay in the cache.
+"""AdaBelief and RMSprop as DeepFaceLab steps them, in place and block by block.
 
 Both take the usual parameters of a torch optimizer and two of DeepFaceLab's own:
     keep    learning-rate dropout: each weight takes part in a step with this probability
@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 EPSILON = 1e-6  # DeepFaceLab's, added to the root
-CPU_BLOCK = 1 << 18  # weights, 1 MiB an array: smaller ones lose more to launches than they gain
+CPU_BLOCK = 1 << 19  # weights, 2 MiB an array: smaller ones lose more to launches than they gain
 GPU_BLOCK = 1 << 26  # weights; bounds the temporaries to 256 MiB each
 
 Views = list[Tensor]
