@@ -16,15 +16,12 @@ from typing import Any
 import numpy as np
 
 from facegraft.errors import NotAModel, ParameterError
-from facegraft.faces.align import align_matrix, square_corners
 from facegraft.faces.clip import Detector
 from facegraft.faces.detect import FaceDetector
 from facegraft.faces.face import AlignedFace, Face
 from facegraft.faces.faceset import Faceset
 from facegraft.inference import Prediction, SwapModel
-from facegraft.merge.frame import framing, merge_frame, predict_faces
-from facegraft.merge.mask import MASK_SIZE
-from facegraft.merge.params import MergeParams
+from facegraft.merge.frame import merge_frame, predict_faces, reach
 from facegraft.worker import layer
 from facegraft.worker.cache import BoundedCache
 from facegraft.worker.layer import Rect
@@ -93,8 +90,8 @@ class MergeService:
             cached = {"detection": detection_cached, "inference": True}
             if not faces or request.params.mix == 0:
                 return Outcome(_NOTHING, (0, 0, 0, 0), len(faces), cached, watch.ms, digest)
-            reach = reach_of(faces, model, request.params, rgba.shape)
-            image = self._display_image(rgba, request.color, reach, digest)
+            rect = reach(faces, model, request.params, rgba.shape)
+            image = self._display_image(rgba, request.color, rect, digest)
             watch.lap("display")
             predictions, cached["inference"] = self._predictions(
                 image, faces, request, model, digest
@@ -202,27 +199,6 @@ def pixel_digest(rgba: np.ndarray) -> str:
     state = hashlib.sha256(f"{rgba.shape}".encode())
     state.update(rgba.data.cast("B"))
     return state.hexdigest()
-
-
-def reach_of(
-    faces: list[Face], model: SwapModel, params: MergeParams, shape: tuple[int, ...]
-) -> Rect:
-    """Rectangle of the (H, W, ...) frame that a merge of `faces` reads or writes."""
-    size = model.resolution
-    scales = (1.0, 1 / (1 + params.face_scale / 100))  # the square read, and the one pasted
-    corners = np.concatenate(
-        [
-            square_corners(align_matrix(f.landmarks, framing(model, params), size, scale), size)
-            for f in faces
-            for scale in scales
-        ]
-    )
-    # two pixels of the mask's square (merge/frame.py), which are many in a large face, and the
-    # reach of cubic sampling
-    margin = float(np.ptp(corners, axis=0).max()) * 2 / MASK_SIZE + 4
-    low = np.clip(np.floor(corners.min(axis=0) - margin), 0, (shape[1], shape[0]))
-    high = np.clip(np.ceil(corners.max(axis=0) + margin), 0, (shape[1], shape[0]))
-    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
 def face_from(points: np.ndarray) -> Face:
