@@ -40,7 +40,7 @@ def run_all(bpy_python: Path) -> int:
     results["pyright"] = _step("pyright", [*module, "pyright"])
     contracts = [str(environment.tool_of(VENV, "lint-imports"))]
     results["contracts"] = _step("contracts", contracts)
-    pytest = [*module, "pytest", "-q", "-rsfE", "--durations=10"]
+    pytest = [*module, "pytest", "-q", "-m", "", "-rsfE", "--durations=10"]
     results["pytest"] = _step("pytest", pytest, FACEGRAFT_BLENDER_PYTHON=str(bpy_python))
     newer = _find_python_313()
     if newer is None:
