@@ -19,7 +19,6 @@ import cv2
 import numpy as np
 from skimage.metrics import structural_similarity
 
-from facegraft.controls import parse_values
 from facegraft.extract import ExtractParams, extract_faces
 from facegraft.faces.detect import FaceDetector
 from facegraft.faces.faceset import Faceset
@@ -29,9 +28,10 @@ from facegraft.media.open import open_source
 from facegraft.merge.frame import merge_frame
 from facegraft.merge.params import MergeParams
 from facegraft.model_spec import FaceType, ModelRecord
+from facegraft.progress import Progress
+from facegraft.training.export import export_run
 from facegraft.training.loop import train
-from facegraft.training.params import PRESETS, TrainParams
-from facegraft.training.run import export_run
+from facegraft.training.params import Preset, resolve
 from facegraft_cli.report import terminal_progress
 
 FOOTAGE = Path(__file__).parent.parent.parent / "shared" / "footage"
@@ -49,20 +49,19 @@ def main() -> None:
     with terminal_progress() as progress:
         src = faceset(args.footage / "ada_src.mp4", args.work / "src", args.fps, progress)
         dst = faceset(args.footage / "ben_dst.mp4", args.work / "dst", 0, progress)
-        preset = PRESETS[args.preset]
-        params = parse_values(TrainParams, {**preset, "target_iterations": args.iterations})
+        params = resolve({"target_iterations": args.iterations}, Preset(args.preset))
         started = time.monotonic()
         result = train(src, dst, args.work / "run", params, progress)
     print(f"{result.iteration} iterations, {time.monotonic() - started:.0f} s in this session")
     model_path = args.work / "model.dfm"
-    export_run(args.work / "run", model_path, ModelRecord(name="ada"))
+    export_run(args.work / "run", model_path, ModelRecord(name="ada"), print)
     score(args.footage, SwapModel.open(model_path), dst, args.work)
 
 
-def faceset(clip: Path, folder: Path, fps: float, progress) -> Faceset:
+def faceset(clip: Path, folder: Path, fps: float, progress: Progress) -> Faceset:
     params = ExtractParams(face_type=FaceType.WHOLE_FACE, image_size=320, max_faces=1, fps=fps)
     with open_source(clip) as source:
-        extract_faces(source, folder, params, FaceDetector(), progress)
+        extract_faces(source, folder, params, FaceDetector(threads=1), progress)
     return Faceset.open(folder)
 
 
@@ -116,9 +115,10 @@ def inner_part(mask: np.ndarray) -> np.ndarray:
 def compare(image: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
     """PSNR in dB and mean SSIM of (H, W, 3) float32 0..1 inside a boolean mask."""
     error = np.mean((np.clip(image, 0, 1) - truth)[mask] ** 2)
-    _, similarity = structural_similarity(
+    result = structural_similarity(
         truth, np.clip(image, 0, 1), channel_axis=2, data_range=1.0, full=True
     )
+    similarity = np.asarray(result[1])  # the map beside its mean
     return float(-10 * np.log10(error)), float(similarity[mask].mean())
 
 
@@ -137,10 +137,10 @@ def row(clip: np.ndarray, matte: np.ndarray, swap: np.ndarray, truth: np.ndarray
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description="Fidelity of a swap to its truth")
     parser.add_argument("footage", nargs="?", type=Path, default=FOOTAGE)
     parser.add_argument("--iterations", type=int, default=1500)
-    parser.add_argument("--preset", choices=sorted(PRESETS), default="quick96")
+    parser.add_argument("--preset", choices=[p.value for p in Preset], default="quick96")
     parser.add_argument("--fps", type=float, default=10.0, help="frames a second of the src clip")
     parser.add_argument("--work", type=Path, default=Path("build/fidelity"))
     return parser.parse_args()

@@ -1,7 +1,7 @@
 """PARAMETERS.md from the option tables, so that no page restates a row.
 
-    python install/parameter_page.py            writes the page
-    python install/parameter_page.py --check    exits with 1 and says so when the page is out of date
+python install/parameter_page.py            writes the page
+python install/parameter_page.py --check    exits with 1 when the page is out of date
 """
 
 import sys

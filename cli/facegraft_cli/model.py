@@ -5,7 +5,6 @@ from typing import Any
 
 import click
 
-from facegraft.errors import CheckpointError
 from facegraft.model_spec import ModelRecord
 from facegraft.training.params import Preset, TrainParams, resolve
 from facegraft_cli.options import given_values, read_toml, table_options
@@ -75,24 +74,13 @@ def export(model: Path, output: Path, **fields: str) -> None:
     The fields travel inside the file. The file is run on real faces of the training and compared
     with the network; one that differs is refused.
     """
-    from facegraft.models.build import build
-    from facegraft.models.export import export_dfm
-    from facegraft.training.checkpoint import load_checkpoint, restore
+    # torch takes seconds to import, and --help must not wait for it
+    from facegraft.training.export import export_run
 
-    checkpoint = load_checkpoint(model, lambda text: click.echo(text, err=True))
-    if checkpoint is None:
-        raise CheckpointError(f"{model} holds no trained model; make one with `facegraft train`")
-    net = build(checkpoint.params.spec)
-    restore(checkpoint, net)
-    record = ModelRecord(
-        **{**fields, "name": fields["name"] or model.stem},
-        src_digest=checkpoint.src_digest,
-        iterations=checkpoint.iteration,
-        software=checkpoint.software,
+    exported = export_run(
+        model, output, ModelRecord(**fields), lambda text: click.echo(text, err=True)
     )
-    crops = checkpoint.crops.numpy().astype("float32") / 255
-    difference = export_dfm(net, checkpoint.params.spec, record, output, crops)
     click.echo(
-        f"{output}: {checkpoint.iteration:,} iterations; differs from the network by at most "
-        f"{difference:.1e} on {len(crops)} faces"
+        f"{output}: {exported.iterations:,} iterations; differs from the network by at most "
+        f"{exported.difference:.1e} on {exported.crop_count} faces"
     )

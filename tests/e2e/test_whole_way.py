@@ -59,7 +59,8 @@ def test_clips_to_swap_on_the_command_line(tmp_path: Path) -> None:
     )  # fmt: skip
     assert (run / "preview.png").exists() and (run / "loss.png").exists()
     said = facegraft("export", run, model, "--name", "portrait", "--consent", "own work")
-    assert float(re.search(r"differs from the network by at most (\S+)", said)[1]) < 1e-3
+    difference = re.findall(r"differs from the network by at most (\S+)", said)
+    assert len(difference) == 1 and float(difference[0]) < 1e-3
     opened = SwapModel.open(model)
     assert opened.spec is not None and opened.spec.face_type is FaceType.FULL
     assert opened.record is not None and opened.record.consent == "own work"

@@ -40,7 +40,8 @@ def litert(content: bytes, image: np.ndarray) -> list[np.ndarray]:
 
 
 def run(model: Any, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    return onnxruntime.InferenceSession(model.SerializeToString()).run(None, dict(inputs))
+    session: Any = onnxruntime.InferenceSession(model.SerializeToString())
+    return session.run(None, dict(inputs))
 
 
 def run_graph(out: OnnxGraph, output: str, image: np.ndarray, shape: Sequence[Any]) -> np.ndarray:
