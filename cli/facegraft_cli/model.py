@@ -68,7 +68,7 @@ def train(
 @click.option("--licence", default="", help="Under which terms it may be used.")
 @click.option("--consent", default="", help="Who agreed to be shown, to what, until when.")
 @click.option("--contact", default="", help="Whom to ask.")
-def export(model: Path, output: Path, **fields: str) -> None:
+def export(model: Path, output: Path, **fields: Any) -> None:
     """Write the run MODEL as one self-contained file OUTPUT, which ends in .dfm.
 
     The fields travel inside the file. The file is run on real faces of the training and compared
