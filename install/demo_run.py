@@ -11,6 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import blender
@@ -19,7 +20,9 @@ from environment import REPOSITORY, InstallError, digest_of, run, say, stage
 
 DEMO = REPOSITORY / "demo"
 SCRIPTS = REPOSITORY / "install" / "demo"
-TRAIN_LIMIT_S = 480  # a slow machine stops here and takes what it has
+# first the shape of the faces, from distorted pictures; then detail, from the pictures as they are
+PHASES = (("450", "--random-warp"), ("1000", "--no-random-warp"))  # up to which iteration, how
+TRAIN_LIMIT_S = (200, 300)  # a slow machine goes on after this long with what it has
 _FRAMES, _FPS, _SIDE = 100, 25, 448  # of the clips, see install/demo/footage.py
 # the swap is faded in, then its matte is drawn in and softened while the shot runs
 KEYS = {
@@ -51,11 +54,14 @@ def demo(named: Path | None, cpu: bool) -> None:
         with stage(f"extract {name}"):
             stages.do(f"extract {name}", [clip], [faces], [*facegraft, "extract", clip, faces])
     model, settings = DEMO / "model", SCRIPTS / "train.toml"
-    with stage("train"):
-        say(f"see {model / 'preview.png'} while it runs; at most {TRAIN_LIMIT_S // 60} minutes")
-        command = [*facegraft, "train", DEMO / "src_faces", DEMO / "dst_faces", model]
-        command += ["--config", settings]
-        stages.do("train", [src, dst, settings], [model], command, run_limited)
+    say(f"training shows {model / 'preview.png'} while it runs")
+    command = [*facegraft, "train", DEMO / "src_faces", DEMO / "dst_faces", model]
+    command += ["--config", settings]
+    for (target, warp), limit_s in zip(PHASES, TRAIN_LIMIT_S, strict=True):
+        phase = [*command, "--target-iterations", target, warp]
+        with stage(f"train to iteration {target}, at most {limit_s} s"):
+            how = partial(run_limited, limit_s=limit_s)
+            stages.do(f"train {target}", [src, dst, settings], [model], phase, how)
     dfm = DEMO / "model.dfm"
     with stage("export"):
         command = [*facegraft, "export", model, dfm, "--name", "demo", "--licence"]
@@ -113,18 +119,22 @@ class Stages:
         os.replace(part, self._path)
 
 
-def run_limited(command: Command) -> None:
+def run_limited(command: Command, limit_s: float) -> None:
     """Run; after the time limit press Ctrl-C, on which training saves and leaves."""
     process = subprocess.Popen(command, cwd=REPOSITORY)
-    limit = TRAIN_LIMIT_S if os.name != "nt" else None  # no Ctrl-C for one process there
     try:
-        code = process.wait(limit)
-        if code != 0:
-            raise InstallError(f"training failed with code {code}, see above")
+        # there is no Ctrl-C for one process on Windows: training runs to its end
+        code = process.wait(limit_s if os.name != "nt" else None)
     except subprocess.TimeoutExpired:
-        say(f"{TRAIN_LIMIT_S} s are over: training saves and stops here")
+        say(f"{limit_s:.0f} s are over: training saves and stops here")
         process.send_signal(signal.SIGINT)
         process.wait()
+    except KeyboardInterrupt:
+        process.wait()  # the same Ctrl-C reached it
+        raise
+    else:
+        if code != 0:
+            raise InstallError(f"training failed with code {code}, see above")
 
 
 def _write_request() -> Path:

@@ -129,16 +129,14 @@ def test_a_stage_that_makes_nothing_is_an_error(load: Load, tmp_path: Path) -> N
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no Ctrl-C for one process")
 def test_training_is_asked_to_save_and_stop_when_its_time_is_over(
-    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    load: Load, tmp_path: Path
 ) -> None:
-    demo_run = load("demo_run")
-    monkeypatch.setattr(demo_run, "TRAIN_LIMIT_S", 1)
     saved = tmp_path / "saved"
     script = (
         "import time\ntry:\n time.sleep(60)\n"
         f"except KeyboardInterrupt:\n open({str(saved)!r}, 'w').close()"
     )
-    demo_run.run_limited([sys.executable, "-c", script])
+    load("demo_run").run_limited([sys.executable, "-c", script], limit_s=1)
     assert saved.exists()
 
 
