@@ -4,7 +4,8 @@ Modules, from the table to the picture:
 
     props.py      MergeParams rows as node sockets and back, one loop, no bpy
     settings.py   what a node keeps beside the table: model, faces, what to do on errors
-    nodes.py      the node group: build it, find it, give every node its own
+    nodes.py      the node group: build it, upgrade it, give every node its own
+    graph.py      what shows a node, what enters it, and the values in its sockets
     images.py     the layer image inside the node; nothing else touches bpy images
     exr.py        the pixels of an uncompressed EXR as an array, no bpy
     faces.py      landmarks of a faceset folder by frame, no bpy

@@ -12,7 +12,7 @@ import sys
 import bpy  # pyright: ignore[reportMissingImports]
 from bpy.app.handlers import persistent  # pyright: ignore[reportMissingImports]
 
-from . import compat, engine, helper, nodes, preview, status
+from . import compat, engine, graph, helper, nodes, preview, status
 from .status import Outcome, Status
 from .swap import SceneSwap, compositor_runs, wanted
 
@@ -32,7 +32,7 @@ def on_render_init(scene: bpy.types.Scene, *_: object) -> None:
     tree = compat.compositor_tree(scene)
     if tree is None or not compositor_runs(scene):
         return
-    for group, buried in nodes.buried_nodes(tree):
+    for group, buried in graph.buried_nodes(tree):
         text = f"the node inside the group {group!r} is not run; move it to the top level"
         _finish_frame(buried, Status(scene.frame_current, Outcome.ERROR, text))
 

@@ -6,6 +6,7 @@ float EXR in memory-backed storage. Nodes of the copy are only linked and muted:
 remove its keyframes from the Action it shares with the user's tree.
 """
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import bpy  # pyright: ignore[reportMissingImports]
 import numpy as np
 
-from . import compat, exr, nodes
+from . import compat, exr, graph
 
 MARK = "facegraft_helper"  # custom property by which a helper left in a file is known
 _NAME = ".facegraft helper"  # Blender lists names with a dot last, and hides them in searches
@@ -26,12 +27,12 @@ class Helper:
     """Renders what enters one node of `scene`; `close` removes all it made."""
 
     def __init__(self, scene: bpy.types.Scene, node: bpy.types.Node) -> None:
-        """`node` has a source (`nodes.source_socket`)."""
-        source = nodes.source_socket(node)
+        """`node` has a source (`graph.source_socket`)."""
+        source = graph.source_socket(node)
         assert source is not None
-        size = nodes.picture_size(source)
+        size = graph.picture_size(source)
         folder = _folder_for(size or (scene.render.resolution_x, scene.render.resolution_y))
-        self._folder = Path(tempfile.mkdtemp(prefix="facegraft-", dir=folder))
+        self._folder = Path(tempfile.mkdtemp(prefix=f"facegraft-{os.getpid()}-", dir=folder))
         self._scene = scene.copy()
         self._scene.name = _NAME
         self._scene[MARK] = True
@@ -42,9 +43,9 @@ class Helper:
     def _cut(self, scene: bpy.types.Scene, node_name: str) -> None:
         """Let the tree end at the node's source, and nothing else of it write or render."""
         tree = self._tree
-        source = nodes.source_socket(tree.nodes[node_name])
+        source = graph.source_socket(tree.nodes[node_name])
         assert source is not None
-        needed = nodes.upstream_names(source)
+        needed = graph.upstream_names(source)
         for node in tree.nodes:
             if node.bl_idname in _SIDE_OUTPUTS:
                 node.mute = True
@@ -83,14 +84,15 @@ class Helper:
 
         None where the user cancelled. Raises: RuntimeError from Blender (disk full), ValueError.
         """
-        self._path.unlink(missing_ok=True)
         self._scene.frame_current = scene.frame_current
         self._scene.frame_subframe = scene.frame_subframe
-        bpy.ops.render.render(write_still=True, scene=self._scene.name)
         try:
+            bpy.ops.render.render(write_still=True, scene=self._scene.name)
             return exr.read_rgba(self._path)
         except FileNotFoundError:
             return None
+        finally:  # a cancelled frame never reads the one before, a crash leaves no memory taken
+            self._path.unlink(missing_ok=True)
 
     def close(self) -> None:
         bpy.data.scenes.remove(self._scene)

@@ -6,7 +6,7 @@ import bpy  # pyright: ignore[reportMissingImports]
 
 from facegraft.errors import FacegraftError
 
-from . import compat, engine, nodes, preview
+from . import compat, engine, graph, nodes, preview
 
 
 def _active_node(context: bpy.types.Context) -> bpy.types.Node | None:
@@ -102,7 +102,7 @@ class FACEGRAFT_OT_match_frame_rate(bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        clip = nodes.clip_of(_active_node(context))
+        clip = graph.clip_of(_active_node(context))
         if clip is None:
             self.report({"ERROR"}, "no movie enters the active FaceGraft node")
             return {"CANCELLED"}

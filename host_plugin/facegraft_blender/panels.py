@@ -4,7 +4,7 @@ import bpy  # pyright: ignore[reportMissingImports]
 
 from facegraft.errors import FacegraftError
 
-from . import compat, engine, nodes, operators, status
+from . import compat, engine, graph, nodes, operators, status
 from .props import IMAGE_INPUTS, SOCKET_ROWS
 from .status import Outcome
 
@@ -67,14 +67,14 @@ class FACEGRAFT_PT_node(bpy.types.Panel):
     def _draw_warnings(self, context: bpy.types.Context, node: bpy.types.Node) -> None:
         scene = context.scene
         try:
-            nodes.row_values(node)
+            graph.row_values(node)
         except FacegraftError as error:
             self._warn(str(error))
         if compat.working_space() != compat.REC709:
             self._warn(f"The working space is not {compat.REC709}: no face is made")
         if scene.view_settings.view_transform != "Standard":
             self._warn("The view transform is not Standard: footage changes its look")
-        clip = nodes.clip_of(node)
+        clip = graph.clip_of(node)
         scene_rate = scene.render.fps / scene.render.fps_base
         # an Image data-block does not tell its rate, so only Movie Clip nodes are compared
         rate = getattr(clip, "fps", scene_rate)

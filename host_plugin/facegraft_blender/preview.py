@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import bpy  # pyright: ignore[reportMissingImports]
 from bpy.app.handlers import persistent  # pyright: ignore[reportMissingImports]
 
-from . import compat, nodes, status
+from . import compat, graph, status
 from .props import IMAGE_INPUTS
 from .swap import SceneSwap, wanted
 
@@ -83,15 +83,15 @@ def _signature(scene: bpy.types.Scene) -> str:
     digest = hashlib.sha256()
     size = (render.resolution_x, render.resolution_y, render.resolution_percentage)
     digest.update(repr((scene.frame_current, scene.frame_subframe, size)).encode())
-    for node in nodes.active_nodes(tree):
+    for node in graph.active_nodes(tree):
         settings = node.node_tree.facegraft
         digest.update(repr((node.name, settings.model_path, settings.faces_path)).encode())
         digest.update(repr(settings.faces_start).encode())
         digest.update(repr([s.default_value for s in node.inputs[IMAGE_INPUTS:]]).encode())
-        source = nodes.source_socket(node)
+        source = graph.source_socket(node)
         if source is None:
             continue
-        for name in sorted(nodes.upstream_names(source)):
+        for name in sorted(graph.upstream_names(source)):
             for line in _described(tree.nodes[name]):
                 digest.update(line.encode())
     return digest.hexdigest()

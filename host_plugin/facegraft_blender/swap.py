@@ -15,7 +15,7 @@ import bpy  # pyright: ignore[reportMissingImports]
 
 from facegraft.errors import FacegraftError, ParameterError
 
-from . import compat, engine, images, nodes
+from . import compat, engine, graph, images, nodes
 from .faces import FaceTable, load_faces
 from .helper import Helper
 from .props import params_from
@@ -42,7 +42,7 @@ class SceneSwap:
         ] = []  # in graph order; text: why there is none
         self._face_tables: dict[str, FaceTable] = {}
         nodes.make_ready(tree)
-        for node in nodes.active_nodes(tree):
+        for node in graph.active_nodes(tree):
             self._helpers.append((node.name, _helper_for(scene, node)))
 
     def close(self) -> None:
@@ -89,7 +89,7 @@ class SceneSwap:
         start = time.perf_counter()
         with _nested():
             evaluated = compat.evaluated_tree(self._scene)
-            params = params_from(nodes.row_values(evaluated.nodes[node.name]))
+            params = params_from(graph.row_values(evaluated.nodes[node.name]))
             pixels = helper.render(self._scene)
         if pixels is None:
             return Status(frame, Outcome.CANCELLED)
@@ -126,7 +126,7 @@ class SceneSwap:
 
 
 def _helper_for(scene: bpy.types.Scene, node: bpy.types.Node) -> Helper | str:
-    if nodes.source_socket(node) is None:
+    if graph.source_socket(node) is None:
         return "nothing is connected to Image"
     try:
         return Helper(scene, node)

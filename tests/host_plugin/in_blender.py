@@ -409,7 +409,7 @@ def _killer(frame):
 
 
 def _leftovers():
-    scratch = [n for n in os.listdir("/dev/shm") if n.startswith("facegraft-")]
+    scratch = [n for n in os.listdir("/dev/shm") if n.startswith(f"facegraft-{os.getpid()}-")]
     return {
         "scenes": [s.name for s in bpy.data.scenes],
         "groups": sorted(g.name for g in bpy.data.node_groups),
