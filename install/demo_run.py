@@ -30,7 +30,7 @@ KEYS = {
     "Erode": [[30, -20.0], [60, 60.0], [85, 0.0]],
     "Blur": [[30, 20.0], [60, 120.0], [85, 60.0]],
 }
-SHEET_FRAMES = [10, 22, 45, 60, 92]
+SHEET_FRAMES = [10, 18, 40, 60, 88]
 Command = Sequence[str | Path]
 
 

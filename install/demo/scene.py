@@ -13,11 +13,10 @@ import json
 import sys
 from pathlib import Path
 
-import addon_utils  # pyright: ignore[reportMissingImports]
 import bpy  # pyright: ignore[reportMissingImports]
 
 EXTENSION = "bl_ext.user_default.facegraft"
-CRF = "HIGH"  # Blender's name for crf 20
+CRF = "PERC_LOSSLESS"  # Blender's name for crf 17: the grain stays
 FAILED = 3  # exit code, the same that the add-on uses
 
 
@@ -97,6 +96,9 @@ def render_stills(request, tree, node, output):
 
 def main():
     path = sys.argv[sys.argv.index("--") + 1] if "--" in sys.argv else sys.argv[1]
+    # Blender's own scripts are on the path only once bpy was imported
+    import addon_utils  # pyright: ignore[reportMissingImports]
+
     request = json.loads(Path(path).read_text(encoding="utf-8"))
     if addon_utils.enable(EXTENSION) is None:
         print(f"error: the extension {EXTENSION} is not installed; run install.py blender")
