@@ -21,8 +21,8 @@ from environment import REPOSITORY, InstallError, digest_of, run, say, stage
 DEMO = REPOSITORY / "demo"
 SCRIPTS = REPOSITORY / "install" / "demo"
 # first the shape of the faces, from distorted pictures; then detail, from the pictures as they are
-PHASES = (("350", "--random-warp"), ("800", "--no-random-warp"))  # up to which iteration, how
-TRAIN_LIMIT_S = (210, 270)  # a slow machine goes on after this long with what it has
+PHASES = (("450", "--random-warp"), ("1000", "--no-random-warp"))  # up to which iteration, how
+TRAIN_LIMIT_S = (200, 300)  # a slow machine goes on after this long with what it has
 _FRAMES, _FPS, _SIDE = 100, 25, 448  # of the clips, see install/demo/footage.py
 # the swap is faded in, then its matte is drawn in and softened while the shot runs
 KEYS = {
