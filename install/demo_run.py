@@ -65,7 +65,8 @@ def demo(named: Path | None, cpu: bool) -> None:
     dfm = DEMO / "model.dfm"
     with stage("export"):
         command = [*facegraft, "export", model, dfm, "--name", "demo", "--licence"]
-        command += ["public domain portrait", "--consent", "made from a public domain portrait"]
+        command += ["NASA portrait, public domain", "--consent"]
+        command += ["none recorded; public domain portrait, for this demonstration only"]
         stages.do("export", [src, dst, settings], [dfm], command)
     with stage("render"):
         request = _write_request()
@@ -75,7 +76,7 @@ def demo(named: Path | None, cpu: bool) -> None:
         def render(_: Command) -> None:
             result.unlink(missing_ok=True)
             host.environment["FACEGRAFT_PYTHON"] = str(python)
-            host.run(script, request)
+            host.run(DEMO / "render.log", script, request)
 
         stages.do("render", [dfm, request, script], [result], [], render)
     with stage("sheet"):
