@@ -29,6 +29,7 @@ VENV_BLENDER = REPOSITORY / ".venv-blender"
 EXTENSION = "bl_ext.user_default.facegraft"
 _OLDEST = (4, 5)  # Blender's long-term release with the extension system we use
 _BPY_PYTHON = "3.11"  # the bpy wheel exists for no other
+_LOG_TAIL = 30  # lines shown of a run that failed: a traceback and what led to it
 _VERSION = re.compile(r"Blender (\d+)\.(\d+)")
 # shared library -> Debian package; found by starting bpy on a minimal system
 _PACKAGES = {
@@ -58,10 +59,21 @@ class Host:
     command: tuple[str, ...]  # put a script's path behind it, then its arguments
     environment: dict[str, str] = field(default_factory=dict)
 
-    def run(self, script: Path, *arguments: str | Path) -> None:
-        """Raises: InstallError."""
+    def run(self, log: Path, script: Path, *arguments: str | Path) -> None:
+        """Blender prints lines for every frame; they go into `log`. Raises: InstallError."""
         separator = ["--"] if "--python" in self.command else []
-        run([*self.command, script, *separator, *arguments], {**os.environ, **self.environment})
+        command = [*self.command, script, *separator, *arguments]
+        environment = {**os.environ, **self.environment}
+        with log.open("w", encoding="utf-8") as output:
+            result = subprocess.run(
+                command, env=environment, stdout=output, stderr=subprocess.STDOUT
+            )
+        if result.returncode != 0:
+            tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_TAIL:]
+            raise InstallError(
+                "\n".join(tail) + f"\n{script.name} failed with code {result.returncode} in "
+                f"{self.name}; all of its output: {log}"
+            )
 
 
 def ensure(named: Path | None, engine: Path) -> Host:

@@ -153,7 +153,8 @@ def make_venv(folder: Path, python: Path) -> None:
 
 
 def pip(python: Path, *arguments: str | Path) -> None:
-    run([python, "-m", "pip", "install", "--disable-pip-version-check", "-q", *arguments])
+    """Errors are shown, warnings and progress are not. Raises: InstallError."""
+    run([python, "-m", "pip", "install", "--disable-pip-version-check", "-qq", *arguments])
 
 
 def run(

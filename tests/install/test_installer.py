@@ -174,3 +174,15 @@ def test_the_installer_answers_help_without_any_package(tmp_path: Path) -> None:
     assert result.returncode == 0
     for command in ("demo", "test", "env", "blender", "doctor"):
         assert command in result.stdout
+
+
+def test_a_script_that_fails_in_blender_is_reported_with_the_end_of_its_output(
+    load: Load, tmp_path: Path
+) -> None:
+    host = load("blender").Host("a Python", (sys.executable,), {"SHOWN": "the variable"})
+    script, log = tmp_path / "script.py", tmp_path / "render.log"
+    script.write_text("import os, sys\nprint(os.environ['SHOWN'], *sys.argv[1:])\nsys.exit(3)")
+    with pytest.raises(load("environment").InstallError, match="the variable a b[^$]*code 3"):
+        host.run(log, script, "a", "b")
+    script.write_text("")
+    host.run(log, script)
