@@ -313,8 +313,10 @@ def test_a_hung_worker_is_a_timeout_and_is_ended(own_client, monkeypatch):
         os.kill(own_client.pid, 0)
 
 
+# a background shell hands Ctrl-C down as ignored; the handler is what a terminal gives
 CLIENT = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from facegraft.worker.client import WorkerClient
 client = WorkerClient.start([sys.executable, "-P", "-m", "facegraft.worker"])
 print(client.pid, client._process.ready["path"], flush=True)

@@ -132,8 +132,9 @@ def test_training_is_asked_to_save_and_stop_when_its_time_is_over(
     load: Load, tmp_path: Path
 ) -> None:
     saved = tmp_path / "saved"
-    script = (
-        "import time\ntry:\n time.sleep(60)\n"
+    script = (  # a background shell hands Ctrl-C down as ignored; training takes it all the same
+        "import signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "try:\n time.sleep(60)\n"
         f"except KeyboardInterrupt:\n open({str(saved)!r}, 'w').close()"
     )
     load("demo_run").run_limited([sys.executable, "-c", script], limit_s=1)
