@@ -16,6 +16,7 @@ from environment import (
     REPOSITORY,
     InstallError,
     digest_of,
+    find_python,
     make_venv,
     pip,
     python_of,
@@ -159,20 +160,14 @@ def _version_of(program: Path) -> tuple[int, int]:
 
 def _find_python() -> Path:
     """A Python 3.11. Raises: InstallError."""
-    if sys.version_info[:2] == (3, 11):
-        return Path(sys.executable)
-    candidates = [[f"python{_BPY_PYTHON}"], ["py", f"-{_BPY_PYTHON}"]]
-    for candidate in candidates:
-        if shutil.which(candidate[0]) is None:
-            continue
-        query = [*candidate, "-c", "import sys; print(sys.executable)"]
-        result = subprocess.run(query, capture_output=True, text=True)
-        if result.returncode == 0:
-            return Path(result.stdout.strip())
-    raise InstallError(
-        f"the bpy module needs Python {_BPY_PYTHON}, and there is none on the PATH. Install it "
-        "(Debian: apt-get install python3.11 python3.11-venv), or install Blender 5 and run again"
-    )
+    found = find_python(_BPY_PYTHON)
+    if found is None:
+        raise InstallError(
+            f"the bpy module needs Python {_BPY_PYTHON}, and there is none on the PATH. Install it "
+            "(Debian: apt-get install python3.11 python3.11-venv), or install Blender 5 and run "
+            "again"
+        )
+    return found
 
 
 def missing_libraries(python: Path) -> list[str]:

@@ -6,7 +6,6 @@ which failed.
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -42,9 +41,9 @@ def run_all(bpy_python: Path) -> int:
     results["contracts"] = _step("contracts", contracts)
     pytest = [*module, "pytest", "-q", "-m", "", "-rsfE", "--durations=10"]
     results["pytest"] = _step("pytest", pytest, FACEGRAFT_BLENDER_PYTHON=str(bpy_python))
-    newer = _find_python_313()
+    newer = environment.find_python("3.13")
     if newer is None:
-        print("[python 3.13] not checked: there is no Python 3.13 on the PATH", flush=True)
+        print("[python 3.13] not checked: no Python 3.13 was found", flush=True)
     else:
         results["python 3.13"] = _check_313(newer)
     failed = [name for name, said in results.items() if said is None]
@@ -79,23 +78,14 @@ def _step(name: str, command: list[str], **variables: str) -> str | None:
     return counts if process.wait() == 0 else None
 
 
-def _find_python_313() -> str | None:
-    program = shutil.which("python3.13")
-    if program is None:
-        return None
-    probe = [program, "-c", "import sys; print(sys.version_info[:2] == (3, 13))"]
-    result = subprocess.run(probe, capture_output=True, text=True)
-    return program if result.stdout.strip() == "True" else None  # a shim may point to nothing
-
-
-def _check_313(program: str) -> str | None:
+def _check_313(program: Path) -> str | None:
     """What runs inside Blender 5.1 and later, on its Python."""
     python = python_of(VENV_313)
     lock = LOCK / "python313.txt"
     stamp = {"lock": digest_of(lock)}
     try:
         if environment.read_stamp(VENV_313) != stamp:
-            environment.make_venv(VENV_313, Path(program))
+            environment.make_venv(VENV_313, program)
             pip(python, "-r", lock)
             environment.write_stamp(VENV_313, stamp)
     except InstallError as error:

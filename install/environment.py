@@ -142,6 +142,21 @@ def _note_engine(python: Path) -> None:
     os.replace(part, note)
 
 
+def find_python(version: str) -> Path | None:
+    """An interpreter of exactly that version ("3.11"): this one, on the PATH, or pyenv's."""
+    candidates = [[sys.executable], [f"python{version}"], ["py", f"-{version}"]]
+    candidates += [[str(p)] for p in Path.home().glob(f".pyenv/versions/{version}.*/bin/python")]
+    query = "import sys; print('%d.%d' % sys.version_info[:2], sys.executable)"
+    for candidate in candidates:
+        if shutil.which(candidate[0]) is None:
+            continue
+        result = subprocess.run([*candidate, "-c", query], capture_output=True, text=True)
+        found, _, program = result.stdout.strip().partition(" ")
+        if result.returncode == 0 and found == version:  # a pyenv shim may point to nothing
+            return Path(program)
+    return None
+
+
 def make_venv(folder: Path, python: Path) -> None:
     """An environment of `python` in `folder`; one that exists and runs is kept."""
     own = python_of(folder)

@@ -150,7 +150,7 @@ def test_a_failing_check_is_named_and_changes_the_exit_code(
     load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checks = load("checks")
-    monkeypatch.setattr(checks, "_find_python_313", lambda: None)
+    monkeypatch.setattr(load("environment"), "find_python", lambda _version: None)
     outcomes = {"pyright": None, "pytest": " (7 passed)"}
     monkeypatch.setattr(checks, "_step", lambda name, *_, **__: outcomes.get(name, ""))
     assert checks.run_all(tmp_path) == 1
@@ -187,3 +187,10 @@ def test_a_script_that_fails_in_blender_is_reported_with_the_end_of_its_output(
         host.run(log, script, "a", "b")
     script.write_text("")
     host.run(log, script)
+
+
+def test_a_python_is_found_by_its_version_or_not_at_all(load: Load) -> None:
+    environment = load("environment")
+    own = ".".join(map(str, sys.version_info[:2]))
+    assert environment.find_python(own) == Path(sys.executable)
+    assert environment.find_python("2.99") is None
