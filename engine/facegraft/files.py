@@ -1,12 +1,27 @@
-"""Writing files so that a crash, a full disk or a second reader never meets half of one."""
+"""Where this user's files lie, and writing them so that nobody ever meets half of one.
+
+Standard library only: hosts load this into their own Python.
+"""
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from facegraft.errors import WriteError
+
+
+def user_data_folder() -> Path:
+    """FaceGraft's own folder where this user's programs keep data."""
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return base / "facegraft"
 
 
 @contextmanager

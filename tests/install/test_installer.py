@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from facegraft.worker.launch import find_engine, user_data_folder
+from facegraft.files import user_data_folder
+from facegraft.worker.launch import find_engine
 from tests.install.conftest import REPOSITORY, Load
 
 LOCK = REPOSITORY / "install" / "lock"

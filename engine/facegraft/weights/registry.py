@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from facegraft.errors import BadWeights, MissingWeights
+from facegraft.files import user_data_folder
 
 MANIFEST = "manifest.json"
 MANIFEST_VERSION = 1
@@ -94,13 +94,7 @@ def data_folder() -> Path:
     named = os.environ.get("FACEGRAFT_DATA")
     if named:
         return Path(named).expanduser()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-    elif sys.platform == "darwin":
-        base = "~/Library/Application Support"
-    else:
-        base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(base).expanduser() / "facegraft" / "weights"
+    return user_data_folder() / "weights"
 
 
 def checkpoints_folder() -> Path:

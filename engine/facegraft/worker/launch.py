@@ -10,7 +10,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import weakref
@@ -19,23 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from facegraft.errors import WorkerDied
+from facegraft.files import user_data_folder
 from facegraft.worker.protocol import LOG_NAME, READY_KEY, Message
 
 _DROPPED = ("PYTHON", "LD_", "DYLD_", "OFX_")  # a host sets these for itself, not for our Python
 _LOG_TAIL = 2000  # characters of log in an error: a traceback's end
 _LEAVE_S = 3.0  # a child that was told to end gets this long before it is terminated
 _WINDOWS = os.name == "nt"
-
-
-def user_data_folder() -> Path:
-    """Where this user's programs keep data: FaceGraft's own folder in it."""
-    if _WINDOWS:
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "facegraft"
 
 
 def find_engine() -> list[str]:
