@@ -66,6 +66,8 @@ def _ask(question: Callable[[WorkerClient], T]) -> T:
     with _lock:
         fresh = _client is None or not _client.alive
         if fresh:
+            if _client is not None:  # it died between two frames
+                _log.warning("FaceGraft: the engine process ended; starting it again")
             _start()
         assert _client is not None
         try:
