@@ -40,7 +40,9 @@ from facegraft.training.loop import (
     train,
 )
 from facegraft.training.loss import reconstruction_loss
-from facegraft.training.params import Preset, TrainParams, resolve
+from facegraft.training.params import TrainParams
+from facegraft.training.presets import Preset
+from facegraft.training.run_params import resolve
 from facegraft.training.warp import Amounts
 
 # name -> (preset, what differs from it, GFLOP of one iteration: 3 times the forward pass)

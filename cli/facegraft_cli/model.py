@@ -6,7 +6,9 @@ from typing import Any
 import click
 
 from facegraft.model_spec import ModelRecord
-from facegraft.training.params import Preset, TrainParams, resolve
+from facegraft.training.params import TrainParams
+from facegraft.training.presets import Preset
+from facegraft.training.run_params import resolve
 from facegraft_cli.options import given_values, read_toml, table_options
 from facegraft_cli.report import terminal_progress
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from facegraft.errors import CheckpointError, EmptyFaceset, ParameterError, SourceNotFound
 from facegraft.training.checkpoint import load_checkpoint
-from facegraft.training.params import read_params
+from facegraft.training.run_params import read_params
 from facegraft_cli.main import cli
 from tests.engine.training_faces import TINY, write_faceset
 

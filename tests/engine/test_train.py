@@ -21,7 +21,8 @@ from facegraft.training.loop import (
     choose_precision,
     train,
 )
-from facegraft.training.params import PARAMS_NAME, Device, Precision, read_params
+from facegraft.training.params import Device, Precision
+from facegraft.training.run_params import PARAMS_NAME, read_params
 from tests.engine.training_faces import tiny_params, write_faceset
 
 Sides = tuple[Faceset, Faceset]

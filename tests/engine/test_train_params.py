@@ -7,16 +7,9 @@ import pytest
 from facegraft.controls import controls_of, parse_values, plain_values
 from facegraft.errors import ParameterError
 from facegraft.model_spec import FaceType, ModelSpec
-from facegraft.training.params import (
-    PARAMS_NAME,
-    PRESETS,
-    Optimizer,
-    Preset,
-    TrainParams,
-    read_params,
-    resolve,
-    to_toml,
-)
+from facegraft.training.params import Optimizer, TrainParams
+from facegraft.training.presets import PRESETS, Preset
+from facegraft.training.run_params import PARAMS_NAME, read_params, resolve, to_toml
 
 
 def test_presets_are_deepfacelabs_models():

@@ -10,7 +10,8 @@ from facegraft.faces.face import Face, Origin
 from facegraft.faces.faceset import Faceset, write_aligned
 from facegraft.faces.landmarks import HEAD_3D, INNER_LIPS, LEFT_EYE, RIGHT_EYE, hull_mask
 from facegraft.model_spec import FaceType
-from facegraft.training.params import TrainParams, resolve
+from facegraft.training.params import TrainParams
+from facegraft.training.run_params import resolve
 
 FRAME = 200  # px
 

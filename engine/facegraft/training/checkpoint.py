@@ -25,7 +25,8 @@ import facegraft
 from facegraft.controls import parse_values, plain_values
 from facegraft.errors import CheckpointError, FutureVersion, WriteError
 from facegraft.files import atomic_path
-from facegraft.training.params import TrainParams, read_params
+from facegraft.training.params import TrainParams
+from facegraft.training.run_params import read_params
 
 FORMAT_VERSION = 1
 CHECKPOINT_NAME = "model.safetensors"

@@ -38,16 +38,9 @@ from facegraft.training.checkpoint import (
 from facegraft.training.history import History, draw_curve
 from facegraft.training.loss import LossWeights, reconstruction_loss, saehd_weights
 from facegraft.training.optim import AdaBelief, RMSprop
-from facegraft.training.params import (
-    PARAMS_NAME,
-    Device,
-    Optimizer,
-    Precision,
-    TrainParams,
-    resolve,
-    to_toml,
-)
+from facegraft.training.params import Device, Optimizer, Precision, TrainParams
 from facegraft.training.preview import choose_faces, preview_sheet, write_png
+from facegraft.training.run_params import PARAMS_NAME, resolve, to_toml
 from facegraft.training.samples import Samples, random_seed
 from facegraft.training.warp import Amounts, Augmented, apply_augmentation, draw_augmentation
 

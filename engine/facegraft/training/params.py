@@ -1,21 +1,17 @@
 """TrainParams: every option of a training run, once: flags, TOML file and run folder use it.
 
-Torch-free, so that `facegraft train --help` costs nothing. A preset is a set of other defaults for
-the same rows: `quick96` and `saehd` are DeepFaceLab's models of that name. A run keeps its table
-as `params.toml`; rows that shape the networks can not change once a run exists.
+Torch-free, so that `facegraft train --help` costs nothing. The defaults are DeepFaceLab's SAEHD;
+other sets of defaults for the same rows are in `presets.py`, and what a run's folder keeps in
+`run_params.py`. Rows that shape the networks can not change once a run exists.
 """
 
-import json
-import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
-from typing import Any
 
-from facegraft.controls import Value, control, controls_of, parse_values, plain_values
+from facegraft.controls import control
 from facegraft.errors import ParameterError
 from facegraft.model_spec import FaceType, ModelSpec
+from facegraft.training.kinds import ColorTransfer
 
 
 class Optimizer(StrEnum):
@@ -35,9 +31,15 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
-class Preset(StrEnum):
-    SAEHD = "saehd"
-    QUICK96 = "quick96"
+class Compile(StrEnum):
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
+
+
+class OnDivergence(StrEnum):
+    ROLLBACK = "rollback"
+    STOP = "stop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +49,16 @@ class TrainParams:
     architecture: str = control(
         "liae-ud",
         label="Architecture",
-        help="df keeps the src identity, liae adapts to the dst light and shape; letters after the "
-        "dash: u steadies the code, d doubles the output resolution",
+        help="df keeps the src identity, liae adapts to the dst light and shape, amp morphs "
+        "between the two people; letters after the dash (df and liae): u steadies the code, "
+        "d doubles the output resolution, t is deeper, c another activation",
         group="Network",
     )
     resolution: int = control(
         128,
         label="Resolution",
-        help="Side of the square the model sees and makes; a multiple of 16, with d of 32",
+        help="Side of the square the model sees and makes; a multiple of 16, with d or t and for "
+        "amp of 32",
         hard=(64, 640),
         unit="px",
         group="Network",
@@ -97,11 +101,20 @@ class TrainParams:
         unit="features",
         group="Network",
     )
+    inter_dims: int = control(
+        0,
+        label="Morph dims",
+        help="Features of each of amp's two inters; 0, as df and liae need it, is 1024 for amp",
+        hard=(0, 2048),
+        unit="features",
+        group="Network",
+    )
     batch_size: int = control(
         8,
         label="Batch size",
-        help="Faces of each side per iteration; larger is smoother and slower",
-        hard=(1, 512),
+        help="Faces of each side per iteration; larger is smoother and slower; 0 takes the largest "
+        "that fits into memory",
+        hard=(0, 512),
         unit="faces",
         group="Optimizer",
     )
@@ -133,6 +146,27 @@ class TrainParams:
         unit="iterations",
         group="Optimizer",
     )
+    clip_gradient: float = control(
+        0.0,
+        label="Clip gradient",
+        help="Longest step allowed, as the norm of all gradients; 1 prevents most collapses; 0 off",
+        hard=(0.0, 100.0),
+        group="Optimizer",
+    )
+    optimizer_on_cpu: bool = control(
+        False,
+        label="Optimizer on CPU",
+        help="Keep the optimizer's memory beside the processor: slower, and room for a larger "
+        "model on a small GPU",
+        group="Optimizer",
+    )
+    checkpoint_activations: bool = control(
+        False,
+        label="Recompute activations",
+        help="Compute parts of the forward pass twice instead of keeping them: about a third "
+        "slower for a fraction of the memory",
+        group="Optimizer",
+    )
     masked_training: bool = control(
         True,
         label="Masked training",
@@ -146,11 +180,87 @@ class TrainParams:
         "counts half",
         group="Loss",
     )
+    eyes_mouth_priority: bool = control(
+        False,
+        label="Eyes and mouth priority",
+        help="Count errors in eyes and mouth many times more: right gaze and teeth, a little less "
+        "detail elsewhere",
+        group="Loss",
+    )
+    blur_out_mask: bool = control(
+        False,
+        label="Blur out mask",
+        help="Blur what lies outside the face in the targets, so that its edge draws no attention",
+        group="Loss",
+    )
+    face_style_power: float = control(
+        0.0,
+        label="Face style",
+        help="Pull the swapped face to the colours of the dst face; begin at 0.001 after 10,000 "
+        "iterations, keep backups",
+        hard=(0.0, 100.0),
+        group="Loss",
+    )
+    background_style_power: float = control(
+        0.0,
+        label="Background style",
+        help="Pull the swapped square to the dst picture outside the face; 2 is usual",
+        hard=(0.0, 100.0),
+        group="Loss",
+    )
+    true_face_power: float = control(
+        0.0,
+        label="True face",
+        help="df only: a second network makes dst codes look like src codes, for more likeness; "
+        "0.01 is usual",
+        hard=(0.0, 1.0),
+        group="Loss",
+    )
+    gan_power: float = control(
+        0.0,
+        label="GAN",
+        help="A second network judges the picture's detail; last phase only, with random warp off; "
+        "0.1 is usual",
+        hard=(0.0, 5.0),
+        group="Loss",
+    )
+    gan_patch_size: int = control(
+        0,
+        label="GAN patch",
+        help="Side of what the judge sees at once; 0 takes an eighth of the resolution",
+        hard=(0, 640),
+        unit="px",
+        group="Loss",
+    )
+    gan_dims: int = control(
+        16,
+        label="GAN dims",
+        help="Features of the judge's first layer",
+        hard=(4, 512),
+        unit="features",
+        group="Loss",
+    )
+    morph_factor: float = control(
+        0.5,
+        label="Morph factor",
+        help="amp only: share of src's own features in training; lower needs longer and morphs "
+        "better",
+        hard=(0.1, 0.5),
+        group="Loss",
+    )
     random_warp: bool = control(
         True,
         label="Random warp",
         help="Distort what the network sees, so that it learns the face and not the picture; "
         "switch off for the last part of a run",
+        group="Augmentation",
+    )
+    warp_iterations: int = control(
+        0,
+        label="Warp until",
+        help="Switch random warp off after this many iterations of the run; 0 keeps it",
+        hard=(0, 100_000_000),
+        unit="iterations",
         group="Augmentation",
     )
     unwarped_every: int = control(
@@ -197,6 +307,32 @@ class TrainParams:
         unit="percent",
         group="Augmentation",
     )
+    hsv_power: float = control(
+        0.0,
+        label="HSV power",
+        help="Vary hue, saturation and value of what the network sees of src; 0.05 is usual",
+        hard=(0.0, 0.3),
+        group="Augmentation",
+    )
+    color_transfer: ColorTransfer = control(
+        ColorTransfer.NONE,
+        label="Colour transfer",
+        help="Give src faces the colours of random dst faces, by this method",
+        group="Augmentation",
+    )
+    uniform_yaw: bool = control(
+        False,
+        label="Uniform yaw",
+        help="Show all head turns equally often, however rare some are in the set",
+        group="Augmentation",
+    )
+    pretrain: bool = control(
+        False,
+        label="Pretrain",
+        help="Learn faces as such: both sides should be a large set of many people; on switching "
+        "it off the run begins at 0 again with what was learned",
+        group="Session",
+    )
     target_iterations: int = control(
         0,
         label="Target iterations",
@@ -214,6 +350,22 @@ class TrainParams:
         unit="minutes",
         group="Session",
     )
+    keep_saves: int = control(
+        3,
+        label="Keep saves",
+        help="Older saves are removed",
+        hard=(1, 100),
+        unit="saves",
+        group="Session",
+    )
+    backup_hours: float = control(
+        0.0,
+        label="Back up every",
+        help="Time between two backups: hourly ones are kept for a day, then one a day; 0 off",
+        hard=(0.0, 168.0),
+        unit="hours",
+        group="Session",
+    )
     preview_minutes: float = control(
         1.0,
         label="Preview every",
@@ -222,11 +374,37 @@ class TrainParams:
         unit="minutes",
         group="Session",
     )
+    preview_history: bool = control(
+        False,
+        label="Preview history",
+        help="Keep every preview sheet, for a look back or a time-lapse",
+        group="Session",
+    )
+    tensorboard: bool = control(
+        False,
+        label="TensorBoard",
+        help="Write the losses as TensorBoard event files too, into the run's folder",
+        group="Session",
+    )
+    on_divergence: OnDivergence = control(
+        OnDivergence.ROLLBACK,
+        label="On divergence",
+        help="When the loss explodes: go back to the last good save with half the learning rate, "
+        "or stop",
+        group="Session",
+    )
     precision: Precision = control(
         Precision.AUTO,
         label="Precision",
         help="Number format of the networks' arithmetic; auto takes bf16 on a GPU that has it and "
         "fp32 elsewhere",
+        group="Session",
+    )
+    compile: Compile = control(
+        Compile.AUTO,
+        label="Compile",
+        help="Let torch compile the networks: minutes at the start, faster steps on a GPU; auto "
+        "does it there only",
         group="Session",
     )
     device: Device = control(
@@ -260,77 +438,9 @@ class TrainParams:
 
     @property
     def spec(self) -> ModelSpec:
-        return ModelSpec(*(getattr(self, name) for name in NETWORK_ROWS))
+        return ModelSpec(**{name: getattr(self, name) for name in NETWORK_ROWS})
 
 
-# in ModelSpec's order; what a run can not change once it has weights
-NETWORK_ROWS = (
+NETWORK_ROWS = (  # what a run can not change once it has weights
     "architecture", "resolution", "face_type", "ae_dims", "e_dims", "d_dims", "d_mask_dims",
 )  # fmt: skip
-
-PRESETS: Mapping[Preset, Mapping[str, Value]] = {
-    Preset.SAEHD: {},
-    Preset.QUICK96: {  # DeepFaceLab's Quick96: a first look in an hour, no questions asked
-        "architecture": "df-ud",
-        "resolution": 96,
-        "ae_dims": 128,
-        "d_mask_dims": 16,
-        "batch_size": 4,
-        "optimizer": "rmsprop",
-        "learning_rate": 2e-4,
-        "lr_dropout": True,
-        "wide_mask": False,
-        "unwarped_every": 3,
-        "random_dst_flip": False,
-        "scale": 5.0,
-    },
-}
-
-PARAMS_NAME = "params.toml"
-
-
-def resolve(
-    given: Mapping[str, Any], preset: Preset | None = None, existing: TrainParams | None = None
-) -> TrainParams:
-    """`given` values over the `existing` run's table, or else over a `preset`'s (None: saehd).
-
-    Raises: ParameterError for an unknown or impossible value, and for a change to a row that
-    shapes the networks of an existing run.
-    """
-    over = {**PRESETS[preset], **given} if preset else dict(given)
-    if existing is None:
-        return parse_values(TrainParams, over)
-    params = parse_values(TrainParams, {**plain_values(existing), **over})
-    for name in NETWORK_ROWS:
-        old, new = getattr(existing, name), getattr(params, name)
-        if old != new:
-            raise ParameterError(
-                f"{name} is {old} in this run and can not become {new}; leave the option out, or "
-                "train into a new folder"
-            )
-    return params
-
-
-def read_params(run_folder: Path) -> TrainParams | None:
-    """The options of an existing run, None where there is none. Raises: ParameterError."""
-    path = run_folder / PARAMS_NAME
-    if not path.exists():
-        return None
-    try:
-        return parse_values(TrainParams, tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:  # not readable, not TOML, or a value out of range
-        raise ParameterError(f"{path}: {error}") from error
-
-
-def to_toml(params: TrainParams) -> str:
-    """The whole table as TOML, each row under its help, ready to be edited."""
-    lines, group = [], ""
-    values = plain_values(params)
-    for row in controls_of(TrainParams):
-        if row.control.group != group:
-            group = row.control.group
-            lines += [f"\n# {group} " + "-" * (70 - len(group))]
-        limits = ", ".join(row.choices) or row.describe_range()
-        lines.append(f"# {row.control.help}" + (f" ({limits})" if limits else ""))
-        lines.append(f"{row.name} = {json.dumps(values[row.name])}")
-    return "\n".join(lines).lstrip() + "\n"

@@ -1,0 +1,61 @@
+"""The options of one run: from a preset, typed values and what its folder keeps as params.toml."""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from facegraft.controls import controls_of, parse_values, plain_values
+from facegraft.errors import ParameterError
+from facegraft.training.params import NETWORK_ROWS, TrainParams
+from facegraft.training.presets import PRESETS, Preset
+
+PARAMS_NAME = "params.toml"
+
+
+def resolve(
+    given: Mapping[str, Any], preset: Preset | None = None, existing: TrainParams | None = None
+) -> TrainParams:
+    """`given` values over the `existing` run's table, or else over a `preset`'s (None: saehd).
+
+    Raises: ParameterError for an unknown or impossible value, and for a change to a row that
+    shapes the networks of an existing run.
+    """
+    over = {**PRESETS[preset], **given} if preset else dict(given)
+    if existing is None:
+        return parse_values(TrainParams, over)
+    params = parse_values(TrainParams, {**plain_values(existing), **over})
+    for name in NETWORK_ROWS:
+        old, new = getattr(existing, name), getattr(params, name)
+        if old != new:
+            raise ParameterError(
+                f"{name} is {old} in this run and can not become {new}; leave the option out, or "
+                "train into a new folder"
+            )
+    return params
+
+
+def read_params(run_folder: Path) -> TrainParams | None:
+    """The options of an existing run, None where there is none. Raises: ParameterError."""
+    path = run_folder / PARAMS_NAME
+    if not path.exists():
+        return None
+    try:
+        return parse_values(TrainParams, tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:  # not readable, not TOML, or a value out of range
+        raise ParameterError(f"{path}: {error}") from error
+
+
+def to_toml(params: TrainParams) -> str:
+    """The whole table as TOML, each row under its help, ready to be edited."""
+    lines, group = [], ""
+    values = plain_values(params)
+    for row in controls_of(TrainParams):
+        if row.control.group != group:
+            group = row.control.group
+            lines += [f"\n# {group} " + "-" * (70 - len(group))]
+        limits = ", ".join(row.choices) or row.describe_range()
+        lines.append(f"# {row.control.help}" + (f" ({limits})" if limits else ""))
+        lines.append(f"{row.name} = {json.dumps(values[row.name])}")
+    return "\n".join(lines).lstrip() + "\n"
