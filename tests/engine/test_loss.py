@@ -6,12 +6,16 @@ import torch
 from scipy.ndimage import correlate
 from scipy.signal import correlate2d
 
+from facegraft.training.gaussian import blur
 from facegraft.training.loss import (
+    amp_weights,
     dssim,
     quick96_weights,
     reconstruction_loss,
     saehd_weights,
     soft_mask,
+    src_background_loss,
+    total_variation,
 )
 
 
@@ -146,3 +150,81 @@ def test_gradients_reach_the_predictions_only():
     assert target.grad is None and target_mask.grad is None
     expected = 10 * 2 * (mask - target_mask).detach() / mask[0].numel()
     torch.testing.assert_close(mask.grad, expected)
+
+
+def eyes(resolution: int) -> np.ndarray:
+    """(2, 1, R, R) float64: two soft bars where eyes would be."""
+    y, x = np.mgrid[:resolution, :resolution] / resolution
+    bars = np.clip(3 - 40 * np.abs(y - 0.4), 0, 1) * (np.abs(np.abs(x - 0.5) - 0.2) < 0.1)
+    return np.stack([bars[None]] * 2)
+
+
+def test_eyes_and_mouth_priority_adds_300_times_their_absolute_error():
+    """On the whole image, mask or not."""
+    image, mask, target, target_mask = pair(64)
+    parts = eyes(64)
+    arrays = tensors(image, mask, target, target_mask)
+    plain = reconstruction_loss(*arrays, saehd_weights(64))
+    more = reconstruction_loss(*arrays, saehd_weights(64, eyes_mouth=True), parts=tensors(parts)[0])
+    expected = 300 * np.abs((image - target) * parts).mean((1, 2, 3))
+    np.testing.assert_allclose((more - plain).numpy(), expected, rtol=1e-3)
+
+
+def test_weights_with_parts_ask_for_their_mask():
+    """A forgotten mask is an error, not a silent loss without the term."""
+    with pytest.raises(ValueError, match="parts"):
+        reconstruction_loss(*tensors(*pair(64)), saehd_weights(64, eyes_mouth=True))
+
+
+def test_total_variation_counts_rows_and_columns_and_not_channels():
+    """A step between channels costs nothing, a step in the picture its square per pixel."""
+    flat = torch.tensor([0.0, 0.5, 1.0])[None, :, None, None].expand(1, 3, 6, 8)
+    assert total_variation(flat).item() == 0
+    step = torch.zeros(2, 3, 6, 8)
+    step[0, 0, :, 4:] = 0.5  # 6 rows
+    step[1, 1, 2:] = 0.1  # 8 columns
+    torch.testing.assert_close(total_variation(step), torch.tensor([6 * 0.25, 8 * 0.01]))
+
+
+@pytest.mark.parametrize("side", ["src", "dst"])
+def test_amp_weighs_two_windows_and_parts_and_for_dst_a_little_background(side):
+    """Its published terms; two windows at every resolution."""
+    resolution = 128
+    image, mask, target, target_mask = pair(resolution)
+    parts = eyes(resolution)
+    soft = soft_mask_by_formula(target_mask, 4, True)
+    a, b = image * soft, target * soft
+    expected = 10 * ((a - b) ** 2).mean((1, 2, 3)) + 10 * ((mask - target_mask) ** 2).mean(
+        (1, 2, 3)
+    )
+    expected += 5 * dssim_by_formula(a, b, 11) + 5 * dssim_by_formula(a, b, 5)
+    expected += 300 * np.abs((image - target) * parts).mean((1, 2, 3))
+    if side == "dst":
+        outside = image * (1 - soft)
+        expected += 0.1 * ((outside - target * (1 - soft)) ** 2).mean((1, 2, 3))
+        expected += 1e-6 * sum((np.diff(outside, axis=k) ** 2).sum((1, 2, 3)) for k in (2, 3))
+    arrays = tensors(image, mask, target, target_mask)
+    made = reconstruction_loss(*arrays, amp_weights(resolution, side), parts=tensors(parts)[0])
+    np.testing.assert_allclose(made.numpy(), expected, rtol=2e-4)
+
+
+def test_src_background_is_held_outside_the_soft_mask_only():
+    """With a GAN: the formula, and no pixel term for what the mask covers."""
+    image, _, target, target_mask = pair(64)
+    soft = soft_mask_by_formula(target_mask, 2, True)
+    expected = 0.02 * (((image - target) * (1 - soft)) ** 2).mean((1, 2, 3))
+    expected += 1e-6 * sum((np.diff(image, axis=k) ** 2).sum((1, 2, 3)) for k in (2, 3))
+    p, t, n = tensors(image, target, target_mask)
+    made = src_background_loss(p, t, n, saehd_weights(64))
+    np.testing.assert_allclose(made.numpy(), expected, rtol=1e-3)
+
+
+def test_a_blur_that_repeats_the_rim_leaves_a_flat_picture_flat():
+    """And a black border darkens it; scipy's nearest mode is the reference."""
+    flat = torch.ones(1, 1, 16, 20)
+    torch.testing.assert_close(blur(flat, 1.5, repeat_rim=True), flat)
+    assert blur(flat, 1.5)[0, 0, 0, 0] < 0.5
+    noise = np.random.default_rng(1).random((1, 1, 16, 20))
+    expected = correlate(noise[0, 0], kernel_2d(7, 1.5), mode="nearest")
+    made = blur(tensors(noise)[0], 1.5, repeat_rim=True)
+    np.testing.assert_allclose(made[0, 0].numpy(), expected, atol=1e-6)
