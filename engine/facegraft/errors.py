@@ -16,6 +16,7 @@
     ├── ModelError
     │   ├── NotAModel           not an ONNX file, or one without the .dfm inputs and outputs
     │   └── ParityError         the exported file does not compute what the network computes
+    ├── DflFormatError          a file of DeepFaceLab's that is damaged or asks to run something
     ├── TrainingDiverged        the loss is no longer a number
     ├── CheckpointError         a run that cannot be loaded or does not fit the options
     ├── WorkerError
@@ -77,6 +78,9 @@ class NotAModel(ModelError, ValueError): ...
 
 
 class ParityError(ModelError, ArithmeticError): ...
+
+
+class DflFormatError(FacegraftError, ValueError): ...
 
 
 class TrainingDiverged(FacegraftError, ArithmeticError): ...
