@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from facegraft.errors import FutureVersion, ParameterError
 
-SPEC_VERSION = 1
+SPEC_VERSION = 2  # 1 had no inter_dims
 METADATA_KEY = "facegraft_spec"  # where an ONNX file keeps its spec
 RECORD_KEY = "facegraft_record"  # where it keeps licence and consent
 
@@ -29,13 +29,14 @@ class FaceType(StrEnum):
 class ModelSpec:
     """Architecture and framing of one autoencoder. Dims are feature counts as DFL names them."""
 
-    architecture: str  # "df-ud", "liae-u", ...: family, then option letters
+    architecture: str  # "df-ud", "liae-u", "amp": family, then option letters
     resolution: int  # px, side of the square that goes in and comes out
     face_type: FaceType
     ae_dims: int
     e_dims: int
     d_dims: int
     d_mask_dims: int
+    inter_dims: int = 0  # amp's own; the other families have none
 
     @property
     def family(self) -> str:
@@ -50,7 +51,10 @@ class ModelSpec:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Raises: ParameterError for a malformed spec, FutureVersion for a newer one."""
+        """Of this version or an older one.
+
+        Raises: ParameterError for a malformed spec, FutureVersion for a newer one.
+        """
         try:
             values: dict[str, Any] = json.loads(text)
             version = values.pop("version")

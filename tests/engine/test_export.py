@@ -15,7 +15,7 @@ from facegraft.models.build import FAMILIES, build
 from facegraft.models.export import export_dfm
 from facegraft.models.stages import OPTIONS
 
-ARCHITECTURES = [f"{f}{o}" for f in FAMILIES for o in ("", "-ud", f"-{OPTIONS}")]
+ARCHITECTURES = [f"{f}{o}" for f in ("df", "liae") for o in ("", "-ud", f"-{OPTIONS}")]
 RECORD = ModelRecord(name="Ada", consent="ada@example.org, film X, until 2030", iterations=3)
 
 

@@ -1,4 +1,4 @@
-"""Remake losses.json: three training steps of two tiny networks, as a record of the whole chain.
+"""Remake losses.json: three training steps of a tiny network of each family, as a record of the whole chain.
 
 Run `python -m tests.golden.remake_losses` from the repository's root after a change that is meant
 to move the numbers, and say in the commit why they moved. Weights and data come from numpy's
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from facegraft.model_spec import FaceType, ModelSpec
+from facegraft.models.amp import AMP
 from facegraft.models.build import SwapNet, build
 from facegraft.training.loss import quick96_weights, reconstruction_loss, saehd_weights
 from facegraft.training.optim import AdaBelief, RMSprop
@@ -22,25 +23,31 @@ SIDE = 64  # the smallest resolution
 RECIPES = {
     "df-ud": (RMSprop, 2e-5, quick96_weights(SIDE)),  # its 2e-4 lets rounding reach 1e-4
     "liae-ud": (AdaBelief, 5e-5, saehd_weights(SIDE)),
+    "amp": (AdaBelief, 5e-5, saehd_weights(SIDE)),
 }
+INTER_DIMS = 64  # of amp: enough for a decoder of 16 dims
 
 
 def losses_of(architecture: str) -> list[list[float]]:
     """[src, dst] loss before each of STEPS steps."""
     make, lr, weights = RECIPES[architecture]
     rng = np.random.default_rng(11)
-    net = build(ModelSpec(architecture, SIDE, FaceType.FULL, 32, 16, 16, 16))
+    inter_dims = INTER_DIMS if architecture == "amp" else 0
+    net = build(ModelSpec(architecture, SIDE, FaceType.FULL, 32, 16, 16, 16, inter_dims))
     fill(net, rng)
     src, dst = (torch.from_numpy(rng.random((2, 3, SIDE, SIDE), np.float32)) for _ in range(2))
     y, x = np.mgrid[:SIDE, :SIDE] / SIDE - 0.5
     mask = torch.from_numpy((x**2 + y**2 < 0.2).astype(np.float32)).expand(2, 1, SIDE, SIDE)
+    extra = {}
+    if isinstance(net, AMP):  # half of the channels, others for each face
+        extra["morph"] = torch.from_numpy(rng.random((2, INTER_DIMS)).argsort(1) < INTER_DIMS // 2)
     optimizer = make(net.parameters(), lr=lr)
     losses = []
     for _ in range(STEPS):
         optimizer.zero_grad()
-        src_src, src_mask, dst_dst, dst_mask = net.reconstruct(src, dst)
-        src_loss = reconstruction_loss(src_src, src_mask, src, mask, weights).mean()
-        dst_loss = reconstruction_loss(dst_dst, dst_mask, dst, mask, weights).mean()
+        made = net.reconstruct(src, dst, **extra)
+        src_loss = reconstruction_loss(made.src_src, made.src_src_mask, src, mask, weights).mean()
+        dst_loss = reconstruction_loss(made.dst_dst, made.dst_dst_mask, dst, mask, weights).mean()
         (src_loss + dst_loss).backward()
         optimizer.step()
         losses.append([src_loss.item(), dst_loss.item()])

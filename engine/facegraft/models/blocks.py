@@ -95,7 +95,7 @@ class Res(nn.Module):
 def init_weights(net: nn.Module) -> None:
     """Glorot-uniform weights and zero biases in every convolution and dense layer, in place."""
     for module in net.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             nn.init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

@@ -2,6 +2,7 @@
 
 A .dfm is an ONNX file with a fixed face: input `in_face:0`, outputs `out_face_mask:0`,
 `out_celeb_face:0`, `out_celeb_face_mask:0`, in that order; float32, (batch, R, R, C), BGR, 0..1.
+A model of the family amp has a second input `morph_value:0`, float32, (1,), 0..1.
 Readers differ in what they rely on (some bind by position, some take every symbolic size for 1),
 so names, order and all sizes but the batch are written down. Our spec and record travel in the
 metadata. BGR exists in this file only; the networks are RGB.
@@ -11,6 +12,7 @@ import copy
 import io
 import logging
 import warnings
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -22,28 +24,34 @@ from torch import Tensor, nn
 from facegraft.errors import ParameterError, ParityError
 from facegraft.files import write_atomic
 from facegraft.model_spec import METADATA_KEY, RECORD_KEY, ModelRecord, ModelSpec
+from facegraft.models.amp import AMP
 from facegraft.models.build import SwapNet
 
 log = logging.getLogger(__name__)
 
 INPUT = "in_face:0"
+MORPH_INPUT = "morph_value:0"
 OUTPUTS = {"out_face_mask:0": 1, "out_celeb_face:0": 3, "out_celeb_face_mask:0": 1}  # channels
 BATCH = "batch"  # the one symbolic size
 OPSET = 12  # what DeepFaceLab writes, so every reader has it
 PARITY_LIMIT = 1e-3  # a quarter of a grey level of 255
+MORPHS = (0.0, 0.3, 1.0)  # checked against the network: both ends, and a count that is cut off
 SIZE_LIMIT = (1 << 31) - (1 << 20)  # bytes; protobuf ends at 2 GiB, the graph itself needs little
 
 
 class _DfmGraph(nn.Module):
-    """(N, R, R, 3) BGR -> dst mask, swapped face, its mask, all (N, R, R, C), the face BGR."""
+    """(N, R, R, 3) BGR -> dst mask, swapped face, its mask, all (N, R, R, C), the face BGR.
+
+    For amp a second input, the morph value (1,).
+    """
 
     def __init__(self, net: SwapNet):
         super().__init__()
         self.net = net
 
-    def forward(self, bgr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, bgr: Tensor, *morph_value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         rgb = bgr.permute(0, 3, 1, 2)[:, [2, 1, 0]]  # N 3 R R
-        face, mask, dst_mask = self.net.swap(rgb)
+        face, mask, dst_mask = self.net.swap(rgb, *morph_value)
         face = face[:, [2, 1, 0]]
         return dst_mask.permute(0, 2, 3, 1), face.permute(0, 2, 3, 1), mask.permute(0, 2, 3, 1)
 
@@ -91,13 +99,16 @@ def export_dfm(
 def _trace(net: SwapNet, side: int) -> onnx.ModelProto:
     """By torch's tracing exporter: the newer one begins at opset 18, too late for a .dfm."""
     buffer = io.BytesIO()
+    inputs = {INPUT: torch.zeros(1, side, side, 3)}
+    if isinstance(net, AMP):
+        inputs[MORPH_INPUT] = torch.zeros(1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it announces its own end of life
         torch.onnx.export(
             _DfmGraph(net),
-            (torch.zeros(1, side, side, 3),),
+            tuple(inputs.values()),
             buffer,  # pyright: ignore[reportArgumentType]  # only the newer exporter wants a path
-            input_names=[INPUT],
+            input_names=list(inputs),
             output_names=list(OUTPUTS),
             dynamic_axes={name: {0: BATCH} for name in (INPUT, *OUTPUTS)},
             opset_version=OPSET,
@@ -121,12 +132,17 @@ def _max_difference(net: SwapNet, data: bytes, crops: np.ndarray) -> float:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    morphs = [np.array([m], np.float32) for m in MORPHS] if isinstance(net, AMP) else [None]
     gaps = []
-    for crop in crops:
-        bgr = np.ascontiguousarray(crop[None, :, :, ::-1])
-        dst_mask, face, mask = map(np.asarray, session.run(list(OUTPUTS), {INPUT: bgr}))
+    for crop, morph in product(crops, morphs):
+        feeds = {INPUT: np.ascontiguousarray(crop[None, :, :, ::-1])}
+        extra = []
+        if morph is not None:
+            feeds[MORPH_INPUT] = morph
+            extra = [torch.from_numpy(morph)]
+        dst_mask, face, mask = map(np.asarray, session.run(list(OUTPUTS), feeds))
         with torch.no_grad():
-            expected = net.swap(torch.from_numpy(crop).permute(2, 0, 1)[None])
+            expected = net.swap(torch.from_numpy(crop).permute(2, 0, 1)[None], *extra)
         for got, want in zip((face[..., ::-1], mask, dst_mask), expected, strict=True):
             gaps.append(np.abs(got - want.permute(0, 2, 3, 1).numpy()).max())
     return float(np.max(gaps))

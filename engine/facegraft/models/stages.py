@@ -1,4 +1,4 @@
-"""Encoder, Inter and Decoder: the three stages from which the families df and liae are wired.
+"""Encoder, Inter and Decoder: the three stages from which the families are wired.
 
 Letters: R resolution, E/A/D/M the encoder, autoencoder, decoder and mask dims of a ModelSpec.
 Options, as DeepFaceLab names them in an architecture such as "liae-ud":
@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from facegraft.models.blocks import Down, Res, Up, depth_to_space, rms_normalize
 
@@ -21,12 +22,21 @@ OPTIONS = "udtc"
 
 
 class Reconstruction(NamedTuple):
-    """Both sides rebuilt by their own decoder: faces (N, 3, R, R), masks (N, 1, R, R) float32."""
+    """What a training step looks at; faces (N, 3, R, R), masks (N, 1, R, R), float32 0..1.
+
+    Both sides rebuilt as themselves, and the codes (N, C, side, side) that entered the decoder,
+    in the networks' precision. Where asked for, dst with src's face as well, made from a code
+    without gradient: what is compared with it trains the decoder alone.
+    """
 
     src_src: Tensor
     src_src_mask: Tensor
     dst_dst: Tensor
     dst_dst_mask: Tensor
+    code_src: Tensor
+    code_dst: Tensor
+    src_dst: Tensor | None = None
+    src_dst_mask: Tensor | None = None
 
 
 class Swap(NamedTuple):
@@ -37,6 +47,21 @@ class Swap(NamedTuple):
     dst_dst_mask: Tensor
 
 
+class Blocks(nn.Sequential):
+    """Blocks in a row, which may keep their inputs only and compute the rest again in backward."""
+
+    recompute = False
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not (self.recompute and torch.is_grad_enabled()):
+            return super().forward(input)
+        x = input
+        for block in self:
+            # nothing in a block is random, so there is no random state to keep
+            x = checkpoint(block, x, use_reentrant=False, preserve_rng_state=False)
+        return x
+
+
 class Encoder(nn.Module):
     """(N, 3, R, R) -> (N, `self.size`): the flattened features of R/16 (with t R/32) squares."""
 
@@ -45,7 +70,7 @@ class Encoder(nn.Module):
         cosine = "c" in options
         e = e_dims
         if "t" in options:
-            self.layers = nn.Sequential(
+            self.layers = Blocks(
                 Down(3, e, cosine),
                 Res(e, cosine),
                 Down(e, 2 * e, cosine),
@@ -55,7 +80,7 @@ class Encoder(nn.Module):
                 Res(8 * e, cosine),
             )
         else:
-            self.layers = nn.Sequential(
+            self.layers = Blocks(
                 Down(3, e, cosine),
                 Down(e, 2 * e, cosine),
                 Down(2 * e, 4 * e, cosine),
@@ -71,7 +96,10 @@ class Encoder(nn.Module):
 
 
 class Inter(nn.Module):
-    """The bottleneck: (N, in) -> A numbers -> (N, `out_dims`, side, side), `side` R/8 without d."""
+    """The bottleneck: (N, in) -> A numbers -> (N, `self.out_dims`, side, side), side R/8 without d.
+
+    `self.out_side` is that side in px.
+    """
 
     def __init__(
         self, in_size: int, resolution: int, ae_dims: int, out_dims: int, options: Collection[str]
@@ -82,6 +110,7 @@ class Inter(nn.Module):
         self.squeeze = nn.Linear(in_size, ae_dims)
         self.spread = nn.Linear(ae_dims, self.side * self.side * out_dims)
         self.up = nn.Identity() if "t" in options else Up(out_dims, out_dims, "c" in options)
+        self.out_side = self.side * (1 if "t" in options else 2)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.spread(self.squeeze(x))  # N O*L*L
@@ -105,10 +134,10 @@ class Decoder(nn.Module):
         mask_widths = [in_dims, 8 * m, *([8 * m] if deep else []), 4 * m, 2 * m]
         if doubled:
             mask_widths.append(m)  # the mask is drawn at full resolution, the face in quarters
-        self.face_layers = nn.Sequential()
+        self.face_layers = Blocks()
         for before, after in zip(face_widths, face_widths[1:], strict=False):
             self.face_layers.extend([Up(before, after, cosine), Res(after, cosine)])
-        self.mask_layers = nn.Sequential(
+        self.mask_layers = Blocks(
             *(Up(a, b, cosine) for a, b in zip(mask_widths, mask_widths[1:], strict=False))
         )
         kernels = (1, 3, 3, 3) if doubled else (1,)  # one convolution per pixel of a 2x2 quarter
