@@ -109,7 +109,7 @@ class Clock(Silent):
     def __init__(self) -> None:
         self.marks: list[Times] = []
 
-    def start(self, total: int | None, unit: str) -> None:
+    def start(self, total: int | None, unit: str, done: int = 0) -> None:
         self.marks = [now()]
 
     def advance(self, count: int = 1, note: str = "") -> None:

@@ -18,6 +18,8 @@ from rich.progress import BarColumn, ProgressColumn, TaskID, TextColumn, TimeRem
 from rich.progress import Progress as Bar
 from rich.text import Text
 
+from facegraft.progress import Request
+
 LINE_EVERY_S = 10.0  # in a log file, where a bar cannot move
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # a render farm ends a task with SIGTERM
 RATE_WINDOW_S = 30.0  # the rate shown is that of the last half minute
@@ -43,16 +45,16 @@ class TerminalProgress:
         self._task: TaskID | None = None
         self._total: int | None = None
         self._unit = ""
-        self._done = 0
+        self._done = self._before = 0  # in the stage, and of these before this session
         self._started = self._last_line = time.monotonic()
 
-    def start(self, total: int | None, unit: str) -> None:
+    def start(self, total: int | None, unit: str, done: int = 0) -> None:
         if self._task is not None:
             self._bar.remove_task(self._task)
-        self._total, self._unit, self._done = total, unit, 0
+        self._total, self._unit, self._done, self._before = total, unit, done, done
         self._started = self._last_line = time.monotonic()
         of = "" if total is None else f"/{total}"
-        self._task = self._bar.add_task("", total=total, unit=unit, of=of, note="")
+        self._task = self._bar.add_task("", total=total, completed=done, unit=unit, of=of, note="")
 
     def advance(self, count: int = 1, note: str = "") -> None:
         if self._task is None:
@@ -69,8 +71,11 @@ class TerminalProgress:
     def note(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False)
 
+    def take_requests(self) -> list[Request]:
+        return []
+
     def _line(self, now: float, note: str) -> str:
-        rate = self._done / max(1e-9, now - self._started)
+        rate = (self._done - self._before) / max(1e-9, now - self._started)
         line = f"{self._done}{'' if self._total is None else f'/{self._total}'} {self._unit}"
         line += f"  {rate:.2f}/s"
         if self._total is not None and rate > 0:

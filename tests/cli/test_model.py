@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from facegraft.errors import CheckpointError, EmptyFaceset, ParameterError, SourceNotFound
 from facegraft.training.checkpoint import load_checkpoint
 from facegraft.training.run_params import read_params
+from facegraft.training.saves import list_saves
 from facegraft_cli.main import cli
 from tests.engine.training_faces import TINY, write_faceset
 
@@ -75,7 +76,7 @@ def test_ctrl_c_saves_and_leaves_cleanly(run, tmp_path):
     )  # fmt: skip
     try:
         deadline = time.monotonic() + 120
-        while not (tmp_path / "model.safetensors").exists() and time.monotonic() < deadline:
+        while not list_saves(tmp_path) and time.monotonic() < deadline:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=120)
@@ -105,9 +106,9 @@ def test_a_faceset_without_faces_is_named(run, tmp_path, found):
 
 
 def test_a_value_out_of_range_is_a_usage_error(run):
-    done = facegraft("train", run / "src", run / "dst", run / "run", "--batch-size", 0)
+    done = facegraft("train", run / "src", run / "dst", run / "run", "--batch-size", 600)
     assert done.exit_code == 2
-    assert "batch_size is 0; the limits are 1 to 512 faces" in done.output
+    assert "batch_size is 600; the limits are 0 to 512 faces" in done.output
 
 
 def test_a_run_becomes_one_file_with_its_record(run, tmp_path):

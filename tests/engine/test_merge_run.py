@@ -206,7 +206,7 @@ class _StopAfter(Silent):
     def __init__(self, count: int) -> None:
         self.left, self.merging = count, False
 
-    def start(self, total: int | None, unit: str) -> None:
+    def start(self, total: int | None, unit: str, done: int = 0) -> None:
         self.merging = unit == "frames merged"
 
     def advance(self, count: int = 1, note: str = "") -> None:

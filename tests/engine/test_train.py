@@ -10,7 +10,7 @@ import torch
 from facegraft.errors import ParameterError, TrainingDiverged
 from facegraft.faces.faceset import Faceset
 from facegraft.progress import Silent
-from facegraft.training.checkpoint import CHECKPOINT_NAME, load_checkpoint, save_checkpoint
+from facegraft.training.checkpoint import load_checkpoint, save_checkpoint
 from facegraft.training.history import HISTORY_NAME
 from facegraft.training.loop import (
     CURVE_NAME,
@@ -23,6 +23,7 @@ from facegraft.training.loop import (
 )
 from facegraft.training.params import Device, Precision
 from facegraft.training.run_params import PARAMS_NAME, read_params
+from facegraft.training.saves import SAVES_FOLDER, list_saves
 from tests.engine.training_faces import tiny_params, write_faceset
 
 Sides = tuple[Faceset, Faceset]
@@ -47,7 +48,7 @@ class StopAfter(Silent):
         self.counting = False
         self.notes: list[str] = []
 
-    def start(self, total: int | None, unit: str) -> None:
+    def start(self, total: int | None, unit: str, done: int = 0) -> None:
         self.counting = unit == "iterations"
 
     def advance(self, count: int = 1, note: str = "") -> None:
@@ -92,11 +93,11 @@ def test_stopping_and_resuming_changes_nothing(sides: Sides, tmp_path, options):
     assert (5, 3, True) == (resumed.iteration, resumed.session_iterations, resumed.reached_target)
     expected, found = saved(whole), saved(parts)
     assert expected.iteration == found.iteration == 5
-    for name, tensor in expected.net.items():
-        assert torch.equal(tensor, found.net[name]), name
-    assert expected.optimizer.keys() == found.optimizer.keys() != set()
-    for name, tensor in expected.optimizer.items():
-        assert torch.equal(tensor, found.optimizer[name]), name
+    assert expected.groups.keys() == found.groups.keys() == {"net", "optimizer"}
+    for group, tensors in expected.groups.items():
+        assert tensors.keys() == found.groups[group].keys() != set()
+        for name, tensor in tensors.items():
+            assert torch.equal(tensor, found.groups[group][name]), name
     assert np.array_equal(losses(whole), losses(parts))
 
 
@@ -115,25 +116,27 @@ def test_the_loss_falls_and_the_run_folder_is_complete(sides: Sides, tmp_path):
     found = saved(tmp_path)
     assert (4, 64, 64, 3) == tuple(found.crops.shape)
     assert (sides[0].digest, sides[1].digest) == (found.src_digest, found.dst_digest)
-    names = {CHECKPOINT_NAME, "model.previous.safetensors", HISTORY_NAME, PARAMS_NAME}
+    assert (5, 4) == found.faces
+    assert ["000001_00000001", "000002_00000020"] == [path.name for path in list_saves(tmp_path)]
+    names = {SAVES_FOLDER, HISTORY_NAME, PARAMS_NAME}
     assert names | {CURVE_NAME, PREVIEW_NAME} == {path.name for path in tmp_path.iterdir()}
 
 
 def test_a_run_at_its_target_changes_nothing(sides: Sides, tmp_path):
     params = tiny_params(target_iterations=1)
     train(*sides, tmp_path, params)
-    before = (tmp_path / CHECKPOINT_NAME).stat().st_mtime_ns
+    before = list_saves(tmp_path)
     result = train(*sides, tmp_path, params)
     assert (1, 0, True) == (result.iteration, result.session_iterations, result.reached_target)
-    assert before == (tmp_path / CHECKPOINT_NAME).stat().st_mtime_ns
+    assert before == list_saves(tmp_path)
 
 
 def test_changing_the_networks_of_a_run_is_refused_and_nothing_is_touched(sides: Sides, tmp_path):
     train(*sides, tmp_path, tiny_params(target_iterations=1))
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
     with pytest.raises(ParameterError, match="d_dims is 16 in this run and can not become 32"):
         train(*sides, tmp_path, tiny_params(target_iterations=2, d_dims=32))
-    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
 
 
 def test_changes_worth_knowing_are_noted_on_resuming(sides: Sides, tmp_path):
@@ -142,18 +145,18 @@ def test_changes_worth_knowing_are_noted_on_resuming(sides: Sides, tmp_path):
     train(sides[1], sides[1], tmp_path, tiny_params(optimizer="rmsprop"), progress)
     assert "the src faces are not those that this run was trained on so far" in progress.notes
     assert "the optimizer is now rmsprop; it starts without memory" in progress.notes
-    assert {"square"} == {name.rpartition(".")[2] for name in saved(tmp_path).optimizer}
+    assert {"step", "square"} == {n.rpartition(".")[2] for n in saved(tmp_path).groups["optimizer"]}
 
 
 def test_a_loss_that_is_no_number_never_replaces_the_last_save(sides: Sides, tmp_path):
     train(*sides, tmp_path, tiny_params(target_iterations=1))
     good = saved(tmp_path)
-    broken = {name: tensor * float("nan") for name, tensor in good.net.items()}
-    save_checkpoint(tmp_path, replace(good, net=broken))
-    before = (tmp_path / CHECKPOINT_NAME).read_bytes()
+    broken = {name: tensor * float("nan") for name, tensor in good.groups["net"].items()}
+    save_checkpoint(tmp_path, replace(good, groups={**good.groups, "net": broken}))
+    before = list_saves(tmp_path)
     with pytest.raises(TrainingDiverged, match="at iteration 2; the last save is kept"):
         train(*sides, tmp_path, tiny_params(target_iterations=3))
-    assert before == (tmp_path / CHECKPOINT_NAME).read_bytes()
+    assert before == list_saves(tmp_path)
 
 
 def test_every_third_iteration_repeats_the_batch_before_it_unwarped():
@@ -169,7 +172,9 @@ def test_without_warp_the_shared_inter_of_liae_stays(sides: Sides, tmp_path):
     params = tiny_params(architecture="liae-ud", random_warp=False, target_iterations=1)
     fresh = dict(build_network(params, torch.device("cpu")).state_dict())
     train(*sides, tmp_path, params)
-    same = {name for name, t in saved(tmp_path).net.items() if torch.equal(t, fresh[name])}
+    same = {
+        name for name, t in saved(tmp_path).groups["net"].items() if torch.equal(t, fresh[name])
+    }
     assert {name for name in fresh if name.startswith("inter_ab.")} == same
 
 
@@ -203,4 +208,4 @@ def test_a_gpu_trains_in_bf16_and_saves_what_a_cpu_loads(sides: Sides, tmp_path)
     curve = losses(tmp_path)
     assert 40 == len(curve)
     assert curve[-5:, 1].mean() < curve[:5, 1].mean()
-    assert all(tensor.device.type == "cpu" for tensor in saved(tmp_path).net.values())
+    assert all(tensor.device.type == "cpu" for tensor in saved(tmp_path).groups["net"].values())

@@ -1,17 +1,14 @@
-"""A run on disk: one safetensors file with networks, optimizer state and all that resuming needs.
+"""The state of a run as one value, to disk and back; `saves.py` says how it lies there.
 
-    RUN/model.safetensors             the last save
-    RUN/model.previous.safetensors    the one before, taken when the last one does not read
-Tensors: `net.NAME`, `optimizer.NAME.STATE`, `crops.dst`; the header's metadata holds one JSON with
-format version, options, iteration and digests, and a CRC-32 of every tensor. A save is written
-beside the file, flushed, then renamed over it, so at every moment at least one whole save exists.
+A group is a network's or an optimizer's tensors by name: "net", "optimizer", and where a run has
+them "gan", "gan_optimizer", "code", "code_optimizer". Each is a safetensors file of the save; a
+CRC-32 of every tensor is in save.json. Version 1, one file RUN/model.safetensors, is still read.
 No random state is stored: every random choice of a run is a function of its seed and iteration.
 """
 
 import json
-import os
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,24 +21,38 @@ from torch import Tensor, nn
 import facegraft
 from facegraft.controls import parse_values, plain_values
 from facegraft.errors import CheckpointError, FutureVersion, WriteError
-from facegraft.files import atomic_path
 from facegraft.training.params import TrainParams
 from facegraft.training.run_params import read_params
+from facegraft.training.saves import (
+    FORMAT_VERSION,
+    HEADER_NAME,
+    SUFFIX,
+    free_space_warning,
+    list_saves,
+    new_folder,
+    next_save,
+    read_header,
+    remove_old_saves,
+    set_newer_aside,
+    v1_files,
+    write_header,
+)
 
-FORMAT_VERSION = 1
-CHECKPOINT_NAME = "model.safetensors"
-PREVIOUS_NAME = "model.previous.safetensors"
-DAMAGED_NAME = "model.damaged.safetensors"
-_METADATA_KEY = "facegraft_checkpoint"
-_CRC_KEY = "crc32"
+KEEP = 3  # saves; the last can be damaged or diverged, the one before be damaged too
+STEP = "step"  # name of an optimizer's own step count within its group
+_CROPS = "crops"  # file with the export's faces
+_V1_METADATA_KEY, _V1_CRC_KEY = "facegraft_checkpoint", "crc32"
+
+Tensors = Mapping[str, Tensor]
+Note = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checkpoint:
     """What one save holds.
 
-    net, optimizer: tensors by name, on the CPU.
-    crops:          (N, R, R, 3) uint8 RGB, real dst faces for the export's parity check.
+    groups: tensors by group and name; on the CPU where they were read.
+    crops:  (N, R, R, 3) uint8 RGB, real dst faces for the export's parity check.
     """
 
     params: TrainParams
@@ -50,20 +61,20 @@ class Checkpoint:
     src_digest: str
     dst_digest: str
     last_loss: tuple[float, float]  # src, dst
-    net: Mapping[str, Tensor] = field(repr=False)
-    optimizer: Mapping[str, Tensor] = field(repr=False)
+    groups: Mapping[str, Tensors] = field(repr=False)
     crops: Tensor = field(repr=False)
+    samplers: Mapping[str, Any] = field(default_factory=dict, repr=False)  # JSON values, by side
+    faces: tuple[int, int] = (0, 0)  # in the facesets src and dst; 0: not known
     software: str = f"facegraft {facegraft.__version__}"  # what made it
     path: Path | None = None  # where it was read from
 
 
-def save_checkpoint(run_folder: Path, checkpoint: Checkpoint) -> None:
-    """Write the save, keep the one before. Raises: WriteError, with the last save untouched."""
-    tensors = {f"net.{name}": value for name, value in checkpoint.net.items()}
-    tensors |= {f"optimizer.{name}": value for name, value in checkpoint.optimizer.items()}
-    tensors["crops.dst"] = checkpoint.crops
-    # dense in row order, whatever the training's memory format
-    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+def save_checkpoint(run_folder: Path, checkpoint: Checkpoint, keep: int = KEEP) -> Path:
+    """Write a save, remove those older than the last `keep`; the new save's folder.
+
+    Raises: WriteError, with all older saves untouched.
+    """
+    files = {**checkpoint.groups, _CROPS: {"dst": checkpoint.crops}}
     header = {
         "version": FORMAT_VERSION,
         "software": checkpoint.software,
@@ -72,68 +83,84 @@ def save_checkpoint(run_folder: Path, checkpoint: Checkpoint) -> None:
         "seconds": checkpoint.seconds,
         "src_digest": checkpoint.src_digest,
         "dst_digest": checkpoint.dst_digest,
+        "faces": checkpoint.faces,
         "last_loss": checkpoint.last_loss,
+        "samplers": checkpoint.samplers,
+        "crc32": {},
     }
-    metadata = {
-        _METADATA_KEY: json.dumps(header),
-        _CRC_KEY: json.dumps({name: _crc(value) for name, value in tensors.items()}),
-    }
-    path = run_folder / CHECKPOINT_NAME
-    _remove_leftovers(run_folder)
-    with atomic_path(path) as temporary:
-        try:
-            save_file(tensors, temporary, metadata)
-        except SafetensorError as error:  # how it reports a full disk
-            raise WriteError(
-                f"cannot write {path}: {error}; free space, then resume: the save before is kept"
-            ) from error
-        _keep_previous(path, run_folder / PREVIOUS_NAME)
+    path = next_save(run_folder, checkpoint.iteration)
+    with new_folder(path) as folder:
+        for name, tensors in files.items():
+            # dense in row order, whatever the training's memory format; one group at a time, since
+            # each is copied from the GPU
+            dense = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+            try:
+                save_file(dense, folder / f"{name}{SUFFIX}")
+            except SafetensorError as error:  # how it reports a full disk
+                raise WriteError(f"cannot write {path}: {error}; free space") from error
+            header["crc32"][name] = {key: _crc(value) for key, value in dense.items()}
+        write_header(folder, header)
+    remove_old_saves(run_folder, keep)
+    return path
+
+
+def try_save(run_folder: Path, checkpoint: Checkpoint, keep: int, note: Note) -> Path | None:
+    """Save, or say loudly that it failed, so that training goes on and tries again later.
+
+    After a good save `note` hears where the disk has no room for two more.
+    """
+    try:
+        path = save_checkpoint(run_folder, checkpoint, keep)
+    except WriteError as error:
+        saves = [*map(str, list_saves(run_folder)[-1:]), *map(str, v1_files(run_folder)[:1])]
+        kept = f"the save before, {saves[0]}, is untouched" if saves else "there is no save yet"
+        note(
+            f"WARNING: NOT SAVED at iteration {checkpoint.iteration:,}: {error}. Training goes on "
+            f"and tries again at the next save; {kept}"
+        )
+        return None
+    if warning := free_space_warning(run_folder, checkpoint_bytes(checkpoint)):
+        note(warning)
+    return path
+
+
+def checkpoint_bytes(checkpoint: Checkpoint) -> int:
+    """Size of a save on disk, to a few KiB."""
+    tensors = [t for group in checkpoint.groups.values() for t in group.values()]
+    return sum(t.numel() * t.element_size() for t in [*tensors, checkpoint.crops])
 
 
 def _crc(value: Tensor) -> int:
     return zlib.crc32(value.reshape(-1).view(torch.uint8).numpy().data)
 
 
-def _keep_previous(path: Path, previous: Path) -> None:
-    if not path.exists() or (previous.exists() and path.samefile(previous)):
-        return  # nothing yet, or a save that was killed right here has done it
-    link = previous.with_suffix(".link")
-    try:  # a second name for the same file: no moment without a save
-        link.unlink(missing_ok=True)
-        os.link(path, link)
-        os.replace(link, previous)
-    except OSError:  # a file system without hard links
-        os.replace(path, previous)
+def load_checkpoint(
+    path: Path, note: Note, groups: Collection[str] | None = None, skip: int = 0
+) -> Checkpoint | None:
+    """The last whole save of the run at `path`, None where there is none; `note` hears of a
+    fallback to an older one.
 
-
-def _remove_leftovers(run_folder: Path) -> None:
-    """Temporary files of saves that were killed; `atomic_path` names them so."""
-    for path in run_folder.glob(f".{Path(CHECKPOINT_NAME).stem}.*.safetensors"):
-        path.unlink(missing_ok=True)
-
-
-def load_checkpoint(run_folder: Path, note: Callable[[str], None]) -> Checkpoint | None:
-    """The last whole save of a run, None where there is none yet; `note` hears of a fallback.
-
-    `run_folder` may also be a checkpoint file. Raises: CheckpointError when no save reads,
-    FutureVersion.
+    path:   a run's folder, or one save or backup in it, or a file of version 1.
+    groups: the ones to read, None: all.
+    skip:   so many of the newest saves are passed over.
+    Raises: CheckpointError when no save reads, FutureVersion.
     """
-    if run_folder.is_file():
-        candidates = [run_folder]
+    if path.is_file() or (path / HEADER_NAME).is_file():
+        candidates = [path]
     else:
-        names = (CHECKPOINT_NAME, PREVIOUS_NAME)
-        candidates = [run_folder / n for n in names if (run_folder / n).exists()]
+        candidates = [*reversed(list_saves(path)), *v1_files(path)]
     problems = []
-    for path in candidates:
+    for candidate in candidates[skip:]:
         try:
-            checkpoint = _read(path)
+            read = _read_v1 if candidate.is_file() else _read
+            checkpoint = read(candidate, groups)
         except CheckpointError as error:
             problems.append(str(error))
             continue
         if problems:
             note(
-                f"WARNING: {problems[0]}. Going on from the save before it, {path.name}, at "
-                f"iteration {checkpoint.iteration}"
+                f"WARNING: {'; '.join(problems)}. Going on from the save before it, "
+                f"{candidate.name}, at iteration {checkpoint.iteration:,}"
             )
         return checkpoint
     if problems:
@@ -144,107 +171,163 @@ def load_checkpoint(run_folder: Path, note: Callable[[str], None]) -> Checkpoint
     return None
 
 
-def run_params(run_folder: Path, note: Callable[[str], None]) -> TrainParams | None:
+def set_damaged_aside(run_folder: Path, checkpoint: Checkpoint) -> None:
+    """Before going on from `checkpoint`: put newer saves, damaged or diverged, out of the way."""
+    if checkpoint.path is not None:
+        set_newer_aside(run_folder, checkpoint.path)
+
+
+def run_params(run_folder: Path, note: Note) -> TrainParams | None:
     """The options that a run goes on with: its params.toml, which people may edit, or its save's.
 
     None where there is no run. Raises: ParameterError, CheckpointError, FutureVersion.
     """
     params = read_params(run_folder)
-    if params is None and (checkpoint := load_checkpoint(run_folder, note)) is not None:
+    if params is None and (checkpoint := load_checkpoint(run_folder, note, ())) is not None:
         params = checkpoint.params
     return params
 
 
-def set_damaged_aside(run_folder: Path, checkpoint: Checkpoint) -> None:
-    """After a fallback: rename the damaged save, so that it never replaces the good one."""
-    damaged = run_folder / CHECKPOINT_NAME
-    if checkpoint.path == run_folder / PREVIOUS_NAME and damaged.exists():
-        os.replace(damaged, run_folder / DAMAGED_NAME)
-
-
-def _read(path: Path) -> Checkpoint:
+def _read(path: Path, groups: Collection[str] | None) -> Checkpoint:
     """Raises: CheckpointError naming file and reason, FutureVersion."""
+    header = read_header(path)
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            metadata = file.metadata() or {}
-            header: dict[str, Any] = json.loads(metadata[_METADATA_KEY])
-            if header["version"] > FORMAT_VERSION:
-                raise FutureVersion(
-                    f"{path} has format version {header['version']}, this FaceGraft reads up to "
-                    f"{FORMAT_VERSION}; update FaceGraft"
-                )
-            crcs: dict[str, int] = json.loads(metadata[_CRC_KEY])
+        wanted = [name for name in header["crc32"] if name != _CROPS]
+        wanted = [name for name in wanted if groups is None or name in groups]
+        found = {name: _read_file(path, name, header["crc32"]) for name in [*wanted, _CROPS]}
+        crops = found.pop(_CROPS)["dst"]
+        return _checkpoint(header, found, crops, path)
+    except (KeyError, ValueError, TypeError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{path / HEADER_NAME} lacks or garbles {error}") from error
+
+
+def _read_file(path: Path, group: str, crcs: Mapping[str, Mapping[str, int]]) -> dict[str, Tensor]:
+    file_path = path / f"{group}{SUFFIX}"
+    try:
+        with safe_open(file_path, framework="pt", device="cpu") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{file_path} is damaged ({error})") from error
+    _check_sums(file_path, tensors, crcs[group])
+    return tensors
+
+
+def _check_sums(path: Path, tensors: Tensors, crcs: Mapping[str, int]) -> None:
+    for name in sorted(tensors.keys() | crcs.keys()):
+        if name not in tensors or crcs.get(name) != _crc(tensors[name]):
+            raise CheckpointError(f"{path} is damaged (tensor {name} fails its checksum)")
+
+
+def _checkpoint(
+    header: Mapping[str, Any], groups: Mapping[str, Tensors], crops: Tensor, path: Path
+) -> Checkpoint:
+    src_loss, dst_loss = header["last_loss"]
+    src_faces, dst_faces = header.get("faces", (0, 0))  # version 1 does not know
+    return Checkpoint(
+        params=parse_values(TrainParams, header["params"]),
+        iteration=int(header["iteration"]),
+        seconds=float(header["seconds"]),
+        src_digest=str(header["src_digest"]),
+        dst_digest=str(header["dst_digest"]),
+        last_loss=(float(src_loss), float(dst_loss)),
+        groups=groups,
+        crops=crops,
+        samplers=header.get("samplers", {}),
+        faces=(int(src_faces), int(dst_faces)),
+        software=str(header["software"]),
+        path=path,
+    )
+
+
+def read_v1_header(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """Header and checksums of a file of format version 1. Raises: CheckpointError."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+        header = json.loads(metadata[_V1_METADATA_KEY])
+        if header["version"] > FORMAT_VERSION:
+            raise FutureVersion(
+                f"{path} has format version {header['version']}, this FaceGraft reads up to "
+                f"{FORMAT_VERSION}; update FaceGraft"
+            )
+        return header, json.loads(metadata[_V1_CRC_KEY])
     except FutureVersion:
         raise
     except KeyError as error:
         raise CheckpointError(f"{path} is not a checkpoint of FaceGraft ({error})") from error
     except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path} is damaged ({error})") from error
-    for name, value in tensors.items():
-        if crcs.get(name) != _crc(value):
-            raise CheckpointError(f"{path} is damaged (tensor {name} fails its checksum)")
+
+
+def _read_v1(path: Path, groups: Collection[str] | None) -> Checkpoint:
+    header, crcs = read_v1_header(path)
     try:
-        src_loss, dst_loss = header["last_loss"]
-        return Checkpoint(
-            params=parse_values(TrainParams, header["params"]),
-            iteration=int(header["iteration"]),
-            seconds=float(header["seconds"]),
-            src_digest=str(header["src_digest"]),
-            dst_digest=str(header["dst_digest"]),
-            last_loss=(float(src_loss), float(dst_loss)),
-            net=_part(tensors, "net."),
-            optimizer=_part(tensors, "optimizer."),
-            crops=tensors["crops.dst"],
-            software=str(header["software"]),
-            path=path,
-        )
-    except (KeyError, ValueError, TypeError) as error:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        _check_sums(path, tensors, crcs)
+        found = {
+            group: {
+                name.removeprefix(f"{group}."): value
+                for name, value in tensors.items()
+                if name.startswith(f"{group}.")
+            }
+            for group in ("net", "optimizer")
+            if groups is None or group in groups
+        }
+        return _checkpoint(header, found, tensors["crops.dst"], path)
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+        if isinstance(error, CheckpointError):
+            raise
         raise CheckpointError(f"{path} lacks or garbles {error}") from error
 
 
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-
-
-def optimizer_tensors(optimizer: torch.optim.Optimizer, net: nn.Module) -> dict[str, Tensor]:
-    """The optimizer's state as tensors named PARAMETER.STATE."""
-    return {
+def optimizer_tensors(optimizer: torch.optim.Optimizer, module: nn.Module) -> dict[str, Tensor]:
+    """The optimizer's state as tensors named PARAMETER.STATE, and its step count."""
+    state = {
         f"{name}.{key}": value
-        for name, parameter in net.named_parameters()
+        for name, parameter in module.named_parameters()
         for key, value in optimizer.state.get(parameter, {}).items()
     }
+    return {STEP: torch.tensor(optimizer.param_groups[0]["step"]), **state}
 
 
-def restore(
-    checkpoint: Checkpoint, net: nn.Module, optimizer: torch.optim.Optimizer | None = None
+def restore_group(checkpoint: Checkpoint, name: str, module: nn.Module) -> None:
+    """Put a network's weights back. Raises: CheckpointError where they are absent or do not fit."""
+    tensors = _group(checkpoint, name)
+    wanted = {key: tuple(value.shape) for key, value in module.state_dict().items()}
+    found = {key: tuple(value.shape) for key, value in tensors.items()}
+    for key in sorted(wanted.keys() | found.keys()):
+        if wanted.get(key) != found.get(key):
+            raise CheckpointError(
+                f"the save's {key} has shape {found.get(key)}, the network's {wanted.get(key)}; "
+                "the file belongs to another architecture"
+            )
+    module.load_state_dict(dict(tensors))
+
+
+def restore_optimizer(
+    checkpoint: Checkpoint, name: str, optimizer: torch.optim.Optimizer, module: nn.Module
 ) -> None:
-    """Put weights, and optimizer state and step where given, back in place.
-
-    Raises: CheckpointError when names or shapes do not fit.
-    """
-    _require_equal_shapes(checkpoint, net)
-    net.load_state_dict(dict(checkpoint.net))
-    if optimizer is None:
-        return
+    """Put the state and step of the optimizer of `module` back. Raises: as restore_group."""
+    tensors = dict(_group(checkpoint, name))
+    step = tensors.pop(STEP, None)  # version 1 has none: there a step was an iteration
     for group in optimizer.param_groups:
-        group["step"] = checkpoint.iteration
-    parameters = dict(net.named_parameters())
-    for name, value in checkpoint.optimizer.items():
-        owner, _, key = name.rpartition(".")
+        group["step"] = checkpoint.iteration if step is None else int(step)
+    parameters = dict(module.named_parameters())
+    for key, value in tensors.items():
+        owner, _, state = key.rpartition(".")
         parameter = parameters.get(owner)
         if parameter is None or parameter.shape != value.shape:
-            raise CheckpointError(f"optimizer state {name} does not fit the networks")
+            raise CheckpointError(f"optimizer state {key} does not fit the networks")
         # in the parameter's own memory format, as the optimizer made it
-        optimizer.state[parameter][key] = torch.empty_like(parameter).copy_(value)
+        home = "cpu" if optimizer.defaults.get("on_cpu") else parameter.device
+        optimizer.state[parameter][state] = torch.empty_like(parameter, device=home).copy_(value)
 
 
-def _require_equal_shapes(checkpoint: Checkpoint, net: nn.Module) -> None:
-    wanted = {name: tuple(value.shape) for name, value in net.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in checkpoint.net.items()}
-    for name in sorted(wanted.keys() | found.keys()):
-        if wanted.get(name) != found.get(name):
-            raise CheckpointError(
-                f"the save's {name} has shape {found.get(name)}, the network's "
-                f"{wanted.get(name)}; the file belongs to another architecture"
-            )
+def _group(checkpoint: Checkpoint, name: str) -> Tensors:
+    if name not in checkpoint.groups:
+        known = ", ".join(checkpoint.groups)
+        raise CheckpointError(f"{checkpoint.path} holds no {name}; it holds {known}")
+    return checkpoint.groups[name]

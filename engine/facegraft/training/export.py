@@ -8,7 +8,7 @@ from facegraft.errors import CheckpointError
 from facegraft.model_spec import ModelRecord
 from facegraft.models.build import build
 from facegraft.models.export import export_dfm
-from facegraft.training.checkpoint import load_checkpoint, restore
+from facegraft.training.checkpoint import load_checkpoint, restore_group
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +27,13 @@ def export_run(
 
     Raises: CheckpointError without a usable save, ParityError, ParameterError, WriteError.
     """
-    checkpoint = load_checkpoint(run_folder, note)
+    checkpoint = load_checkpoint(run_folder, note, {"net"})
     if checkpoint is None:
         raise CheckpointError(
             f"{run_folder} holds no trained model; make one with `facegraft train`"
         )
     net = build(checkpoint.params.spec)
-    restore(checkpoint, net)
+    restore_group(checkpoint, "net", net)
     record = replace(
         record,
         name=record.name or run_folder.stem,

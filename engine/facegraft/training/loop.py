@@ -1,7 +1,7 @@
 """train(): two facesets in, a run folder with a trained model out. Read it from top to bottom.
 
     RUN/params.toml         every option of the run
-    RUN/model.safetensors   networks, optimizer, progress (`checkpoint.py`)
+    RUN/saves/...           networks, optimizer, progress (`saves.py`, `checkpoint.py`)
     RUN/preview.png         what the model makes of four faces of each side
     RUN/loss.csv, loss.png  the losses of every iteration, and their curve
 
@@ -26,14 +26,16 @@ from facegraft.faces.faceset import Faceset
 from facegraft.files import write_atomic
 from facegraft.models.build import SwapNet, build
 from facegraft.models.liae import LIAE
-from facegraft.progress import Progress, Silent
+from facegraft.progress import Progress, Request, Silent
 from facegraft.training.checkpoint import (
     Checkpoint,
     load_checkpoint,
     optimizer_tensors,
-    restore,
+    restore_group,
+    restore_optimizer,
     save_checkpoint,
     set_damaged_aside,
+    try_save,
 )
 from facegraft.training.history import History, draw_curve
 from facegraft.training.loss import LossWeights, reconstruction_loss, saehd_weights
@@ -95,9 +97,10 @@ def train(
     net = build_network(params, device)
     optimizer = build_optimizer(params, net)
     if resumed is not None:
-        same_kind = resumed.params.optimizer is params.optimizer
-        restore(resumed, net, optimizer if same_kind else None)
-        if not same_kind:
+        restore_group(resumed, "net", net)
+        if resumed.params.optimizer is params.optimizer:
+            restore_optimizer(resumed, "optimizer", optimizer, net)
+        else:
             progress.note(f"the optimizer is now {params.optimizer}; it starts without memory")
     weights = loss_weights(params)
 
@@ -127,7 +130,7 @@ def train(
         src_digest, dst_digest = src.digest, dst.digest
         last_loss = resumed.last_loss if resumed else (math.nan, math.nan)
 
-        def save(iteration: int) -> None:
+        def save(iteration: int, must: bool) -> None:
             state = Checkpoint(
                 params=params,
                 iteration=iteration,
@@ -135,11 +138,17 @@ def train(
                 src_digest=src_digest,
                 dst_digest=dst_digest,
                 last_loss=last_loss,
-                net=net.state_dict(),
-                optimizer=optimizer_tensors(optimizer, net),
+                groups={
+                    "net": net.state_dict(),
+                    "optimizer": optimizer_tensors(optimizer, net),
+                },
                 crops=preview_dst[..., :3],
+                faces=(len(src), len(dst)),
             )
-            save_checkpoint(run_folder, state)
+            if must:
+                save_checkpoint(run_folder, state, params.keep_saves)
+            else:
+                try_save(run_folder, state, params.keep_saves, progress.note)
             history.flush()
 
         def draw_pictures() -> None:
@@ -179,7 +188,9 @@ def train(
             # 7. Log. A GPU is asked for its losses now and then only, since asking waits for it.
             unread.append(losses.detach())
             now = time.monotonic()
+            asked_for = progress.take_requests()
             save_due = iteration == 1 or now - saved_at >= params.save_minutes * 60
+            save_due = save_due or Request.SAVE in asked_for
             draw_due = 0 < params.preview_minutes * 60 <= now - drawn_at
             if device.type == "cpu" or len(unread) >= READ_EVERY or save_due or draw_due:
                 last_loss = _record(unread, iteration, history)
@@ -191,7 +202,7 @@ def train(
                 draw_pictures()
                 drawn_at = time.monotonic()
             if save_due:
-                save(iteration)
+                save(iteration, must=iteration == 1)
                 saved_at = time.monotonic()
 
         # 9. The end, by target or by Ctrl-C: nothing of the work is lost.
@@ -199,7 +210,7 @@ def train(
             last_loss = _record(unread, iteration, history)
             progress.advance(len(unread))
         if iteration > start:
-            save(iteration)
+            save(iteration, must=True)
             draw_pictures()
         return TrainResult(
             iteration=iteration,
