@@ -18,6 +18,7 @@ from facegraft.errors import Cancelled, FacegraftError
 COMMANDS = {
     "video": ("video", "video", "Movies to frames and frames to movies."),
     "extract": ("faces", "extract", "Find the faces of a clip and cut them into a faceset."),
+    "faceset": ("faceset", "faceset", "Facesets from and for other programs."),
     "train": ("model", "train", "Train a model on two facesets."),
     "export": ("model", "export", "Write a trained model as one .dfm file."),
     "merge": ("merge", "merge", "Put the model's face into a clip, with a matte."),

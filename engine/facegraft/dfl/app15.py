@@ -73,14 +73,14 @@ def read_dict(data: bytes, where: str) -> dict[str, Any] | None:
     return None
 
 
-def without_data(data: bytes, comment: bytes, where: str) -> bytes:
-    """The file without APP15 and without comments that begin with `comment`: picture alone.
+def without_data(data: bytes, comments: tuple[bytes, ...], where: str) -> bytes:
+    """The file without APP15 and without comments that begin like one of `comments`.
 
     Raises: DflFormatError.
     """
     kept, at = [], 0
     for segment in segments(data, where):
-        is_comment = segment.marker == _COM and data.startswith(comment, segment.start + 4)
+        is_comment = segment.marker == _COM and data.startswith(comments, segment.start + 4)
         if segment.marker == _APP15 or is_comment:
             kept.append(data[at : segment.start])
             at = segment.end

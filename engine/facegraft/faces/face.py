@@ -1,7 +1,9 @@
 """The two values that everything about faces speaks in."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,15 +44,23 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an aligned face came from."""
+    """Where an aligned face came from; faces of other programs may not know all of it."""
 
     source_name: str  # file name of the clip or image
     frame_name: str  # stem of the image, or zero-padded index of the movie frame
-    frame_index: int
-    pts: str  # exact seconds as a fraction, "7/25"
-    frame_width: int  # px
+    frame_index: int  # -1 where unknown
+    pts: str  # exact seconds as a fraction, "7/25"; "" where unknown
+    frame_width: int  # px; 0 where unknown
     frame_height: int
     detector: str  # name and version of what found it
+
+
+@dataclass(frozen=True, slots=True)
+class Polygon:
+    """A part of the square that somebody marked by hand as face, or as not face."""
+
+    is_face: bool  # False: a hole, which wins over all that is marked as face
+    points: tuple[tuple[float, float], ...]  # aligned px, corner convention
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +69,7 @@ class AlignedFace:
 
     landmarks:        (68, 2) float32 in *frame* pixels, like `face.landmarks`.
     frame_to_aligned: (2, 3) float64, frame pixels to this square of `size` px.
+    imported:         JSON values of another program's that have no place here, for the way back.
     """
 
     path: Path
@@ -69,6 +80,9 @@ class AlignedFace:
     pose: Pose
     origin: Origin
     digest: str = field(default="", repr=False)  # sha256 of the encoded picture, first 16 digits
+    brow_amount: float = 1.0  # how far the hull mask raises the brows, see `raise_brows`
+    polygons: tuple[Polygon, ...] = ()
+    imported: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def landmarks(self) -> np.ndarray:

@@ -6,7 +6,7 @@ order is that of the file names. Folders and files that begin with `_` or `.` ar
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Self, overload
 
@@ -15,9 +15,9 @@ import numpy as np
 
 from facegraft.errors import BadAlignedImage, EmptyFaceset, SourceNotFound
 from facegraft.faces.align import align_matrix, compose, invert, scaled
-from facegraft.faces.face import AlignedFace, Face, Origin
+from facegraft.faces.face import AlignedFace, Face, Origin, Polygon
 from facegraft.faces.landmarks import Pose
-from facegraft.faces.metadata import embed, read_metadata
+from facegraft.faces.metadata import embed, read_mask_file, read_metadata
 from facegraft.files import write_atomic
 from facegraft.model_spec import FaceType
 
@@ -139,10 +139,36 @@ def write_aligned(
         frame_to_aligned=frame_to_aligned,
         pose=face.pose,
         origin=origin,
-        digest=hashlib.sha256(encoded).hexdigest()[:16],
     )
-    write_atomic(path, embed(encoded, _to_values(aligned)))
+    return write_encoded(aligned, encoded)
+
+
+def write_encoded(aligned: AlignedFace, encoded: bytes, mask: bytes = b"") -> AlignedFace:
+    """Write a picture that is PNG or JPEG already to `aligned.path`, its bytes as they are.
+
+    `mask`: an image file of the square's mask, see `read_mask`. Gives `aligned` with its digest.
+    Raises: WriteError, BadAlignedImage for other formats and for what does not fit.
+    """
+    aligned = replace(aligned, digest=hashlib.sha256(encoded).hexdigest()[:16])
+    write_atomic(aligned.path, embed(encoded, _to_values(aligned), mask))
     return aligned
+
+
+def read_mask(face: AlignedFace) -> np.ndarray | None:
+    """(H, W) uint8, 255 face, of the whole square at any size; None where none is stored.
+
+    Raises: BadAlignedImage naming the file.
+    """
+    stored = read_mask_file(face.path)
+    if stored is None:
+        return None
+    try:
+        mask = cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_GRAYSCALE)
+    except cv2.error:
+        mask = None
+    if mask is None:
+        raise BadAlignedImage(f"{face.path}: the stored mask is damaged; make it again")
+    return mask
 
 
 def reframe_matrix(face: AlignedFace, face_type: FaceType, size: int) -> np.ndarray:
@@ -155,7 +181,7 @@ def reframe_matrix(face: AlignedFace, face_type: FaceType, size: int) -> np.ndar
 def _to_values(aligned: AlignedFace) -> dict[str, Any]:
     face = aligned.face
     raw = None if face.raw_landmarks is None else _rounded(face.raw_landmarks)
-    return {
+    values = {
         "face_type": aligned.face_type.value,
         "size": aligned.size,
         "landmarks": _rounded(face.landmarks),
@@ -168,6 +194,16 @@ def _to_values(aligned: AlignedFace) -> dict[str, Any]:
         "origin": asdict(aligned.origin),
         "digest": aligned.digest,
     }
+    if aligned.brow_amount != 1.0:
+        values["brow_amount"] = aligned.brow_amount
+    if aligned.polygons:
+        values["polygons"] = [
+            {"is_face": p.is_face, "points": [[round(x, 3), round(y, 3)] for x, y in p.points]}
+            for p in aligned.polygons
+        ]
+    if aligned.imported:
+        values["imported"] = dict(aligned.imported)
+    return values
 
 
 def _from_values(path: Path, values: dict[str, Any]) -> AlignedFace:
@@ -188,6 +224,12 @@ def _from_values(path: Path, values: dict[str, Any]) -> AlignedFace:
         pose=Pose(**values["pose"]),
         origin=Origin(**values["origin"]),
         digest=str(values["digest"]),
+        brow_amount=float(values.get("brow_amount", 1.0)),
+        polygons=tuple(
+            Polygon(bool(p["is_face"]), tuple((float(x), float(y)) for x, y in p["points"]))
+            for p in values.get("polygons", ())
+        ),
+        imported=dict(values.get("imported", {})),
     )
 
 

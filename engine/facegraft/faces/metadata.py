@@ -4,6 +4,9 @@ In PNG it is an iTXt chunk with keyword `facegraft` right after IHDR (PNG specif
 in JPEG a comment segment (COM, ISO/IEC 10918-1 B.2.4.5) that begins with `facegraft:`, right after
 SOI. Both stand at the head of the file, so that reading them costs one small read, and every image
 viewer shows the picture as usual. Nothing here executes what it reads.
+
+A mask that somebody drew or computed may follow, as a whole image file: in PNG in a private chunk
+`fgMK`, in JPEG in a comment that begins with `facegraft-mask:`.
 """
 
 import json
@@ -25,29 +28,66 @@ _JPEG_END = b"\xff\xd9"
 _COM = 0xFE
 _COM_PREFIX = _KEYWORD + b":"
 _COM_LIMIT = 65533 - len(_COM_PREFIX)  # a JPEG segment's length is 16 bits
-_HEAD_BYTES = 1 << 17  # holds the largest JPEG segment and what may stand before it
+_MASK_CHUNK = b"fgMK"  # the letters' case: private, and void once the pixels change
+_MASK_PREFIX = _KEYWORD + b"-mask:"
+MASK_LIMIT = 65533 - len(_MASK_PREFIX)  # bytes
+COMMENT_PREFIXES = (_COM_PREFIX, _MASK_PREFIX)  # all comments of ours in a JPEG
+_HEAD_BYTES = (1 << 17) + 64  # holds the two largest JPEG segments
 
 # version -> function that turns that version's values into the next version's
 _UPGRADERS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
 
-def embed(encoded: bytes, values: dict[str, Any]) -> bytes:
-    """The encoded PNG or JPEG with `values` inside. Raises: BadAlignedImage for other formats."""
+def embed(encoded: bytes, values: dict[str, Any], mask: bytes = b"") -> bytes:
+    """The encoded PNG or JPEG with `values` inside, and with `mask`, an image file, where given.
+
+    Raises: BadAlignedImage for other formats and for what does not fit.
+    """
     text = json.dumps({"version": METADATA_VERSION, **values}, separators=(",", ":")).encode()
+    if len(mask) > MASK_LIMIT:
+        raise BadAlignedImage(
+            f"the mask has {len(mask)} bytes, an aligned image holds {MASK_LIMIT}; make it smaller"
+        )
     if encoded.startswith(_PNG_SIGNATURE):
         head = len(_PNG_SIGNATURE) + 25  # signature and IHDR, which is always 25 bytes
-        body = b"iTXt" + _ITXT_HEAD + text
-        chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-        return encoded[:head] + chunk + encoded[head:]
+        inside = _chunk(b"iTXt", _ITXT_HEAD + text)
+        if mask:
+            inside += _chunk(_MASK_CHUNK, mask)
+        return encoded[:head] + inside + encoded[head:]
     if encoded.startswith(_JPEG_HEAD):
         if len(text) > _COM_LIMIT:
             raise BadAlignedImage(
                 f"the metadata has {len(text)} bytes, a JPEG comment holds {_COM_LIMIT}; use PNG"
             )
-        body = _COM_PREFIX + text
-        segment = b"\xff" + bytes([_COM]) + struct.pack(">H", len(body) + 2) + body
-        return encoded[:2] + segment + encoded[2:]
+        inside = _comment(_COM_PREFIX + text)
+        if mask:
+            inside += _comment(_MASK_PREFIX + mask)
+        return encoded[:2] + inside + encoded[2:]
     raise BadAlignedImage("aligned images are PNG or JPEG; choose .png or .jpg")
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    body = kind + content
+    return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+
+def _comment(body: bytes) -> bytes:
+    return b"\xff" + bytes([_COM]) + struct.pack(">H", len(body) + 2) + body
+
+
+def read_mask_file(path: Path) -> bytes | None:
+    """The image file of the mask inside an aligned image, None where it has none.
+
+    Raises: BadAlignedImage when the file cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise BadAlignedImage(f"{path} cannot be read: {error.strerror}") from error
+    if head.startswith(_PNG_SIGNATURE):
+        return _find_chunk(head, _MASK_CHUNK, b"")
+    return _find_com(head, _MASK_PREFIX)
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -64,9 +104,11 @@ def read_metadata(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise BadAlignedImage(f"{path} cannot be read: {error.strerror}") from error
     if head.startswith(_PNG_SIGNATURE):
-        complete, text = tail.endswith(_PNG_END), _find_itxt(head)
+        complete = tail.endswith(_PNG_END)
+        text = _find_chunk(head, b"iTXt", _ITXT_HEAD)
     elif head.startswith(_JPEG_HEAD):
-        complete, text = tail.rstrip(b"\0").endswith(_JPEG_END), _find_com(head)
+        complete = tail.rstrip(b"\0").endswith(_JPEG_END)
+        text = _find_com(head, _COM_PREFIX)
     else:
         raise BadAlignedImage(f"{path} is neither PNG nor JPEG; remove it from the faceset")
     if not complete:
@@ -95,26 +137,28 @@ def _parse(path: Path, text: bytes) -> dict[str, Any]:
     return values
 
 
-def _find_itxt(head: bytes) -> bytes | None:
+def _find_chunk(head: bytes, wanted: bytes, prefix: bytes) -> bytes | None:
+    """What follows `prefix` in the first PNG chunk of that kind that begins so."""
     position = len(_PNG_SIGNATURE)
     while position + 8 <= len(head):
         length, kind = struct.unpack(">I4s", head[position : position + 8])
         body = head[position + 8 : position + 8 + length]
-        if kind == b"iTXt" and body.startswith(_ITXT_HEAD):
-            return body[len(_ITXT_HEAD) :]
+        if kind == wanted and body.startswith(prefix):
+            return body[len(prefix) :]
         if kind == b"IDAT":
             return None
         position += length + 12
     return None
 
 
-def _find_com(head: bytes) -> bytes | None:
+def _find_com(head: bytes, prefix: bytes) -> bytes | None:
+    """What follows `prefix` in the first JPEG comment that begins so."""
     position = 2
     while position + 4 <= len(head) and head[position] == 0xFF:
         kind, length = head[position + 1], struct.unpack(">H", head[position + 2 : position + 4])[0]
         body = head[position + 4 : position + 2 + length]
-        if kind == _COM and body.startswith(_COM_PREFIX):
-            return body[len(_COM_PREFIX) :]
+        if kind == _COM and body.startswith(prefix):
+            return body[len(prefix) :]
         if kind == 0xDA:  # start of scan: no segments follow
             return None
         position += length + 2

@@ -75,7 +75,8 @@ def _largest(faces: Sequence[Face], count: int) -> Sequence[Face]:
 
 def _fitted(aligned: AlignedFace, info: SourceInfo) -> Face:
     origin = aligned.origin
-    if (origin.frame_width, origin.frame_height) == (info.width, info.height):
+    unknown = not origin.frame_width  # faces of other programs, taken as of this very clip
+    if unknown or (origin.frame_width, origin.frame_height) == (info.width, info.height):
         return aligned.face
     scale = info.width / origin.frame_width
     if abs(origin.frame_height * scale - info.height) > 1:  # px; proxies round their sides

@@ -209,6 +209,8 @@ def face_from(points: np.ndarray) -> Face:
 
 def _fitted(aligned: AlignedFace, width: int, height: int) -> Face:
     origin = aligned.origin
+    if not origin.frame_width:  # faces of other programs, taken as of this very clip
+        return face_from(aligned.landmarks)
     scale = width / origin.frame_width
     if abs(origin.frame_height * scale - height) > 1.0:  # px; proxies round their sides
         raise ParameterError(
