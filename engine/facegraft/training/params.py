@@ -5,13 +5,15 @@ other sets of defaults for the same rows are in `presets.py`, and what a run's f
 `run_params.py`. Rows that shape the networks can not change once a run exists.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from facegraft.controls import control
 from facegraft.errors import ParameterError
 from facegraft.model_spec import FaceType, ModelSpec
 from facegraft.training.kinds import ColorTransfer
+
+AMP_INTER_DIMS = 1024  # DeepFaceLab's default
 
 
 class Optimizer(StrEnum):
@@ -438,9 +440,12 @@ class TrainParams:
 
     @property
     def spec(self) -> ModelSpec:
-        return ModelSpec(**{name: getattr(self, name) for name in NETWORK_ROWS})
+        spec = ModelSpec(**{name: getattr(self, name) for name in NETWORK_ROWS})
+        wants_default = spec.family == "amp" and not spec.inter_dims
+        return replace(spec, inter_dims=AMP_INTER_DIMS) if wants_default else spec
 
 
 NETWORK_ROWS = (  # what a run can not change once it has weights
     "architecture", "resolution", "face_type", "ae_dims", "e_dims", "d_dims", "d_mask_dims",
+    "inter_dims",
 )  # fmt: skip
