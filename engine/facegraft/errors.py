@@ -19,6 +19,7 @@
     ├── DflFormatError          a file of DeepFaceLab's that is damaged or asks to run something
     ├── TrainingDiverged        the loss is no longer a number
     ├── CheckpointError         a run that cannot be loaded or does not fit the options
+    ├── RunInUse                a run's folder that another training holds
     ├── WorkerError
     │   ├── WorkerDied          the engine process ended or never started
     │   ├── WorkerTimeout       no answer within the time limit
@@ -87,6 +88,9 @@ class TrainingDiverged(FacegraftError, ArithmeticError): ...
 
 
 class CheckpointError(FacegraftError, ValueError): ...
+
+
+class RunInUse(FacegraftError, BlockingIOError): ...
 
 
 class WorkerError(FacegraftError): ...

@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from facegraft.models.build import build
-from facegraft.training.preview import COLUMNS, choose_faces, preview_sheet, write_png
+from facegraft.training.preview import (
+    COLUMNS,
+    choose_faces,
+    preview_sheet,
+    write_png,
+    write_preview,
+)
 from tests.engine.training_faces import tiny_params, write_faceset
 
 LABEL, CELL, GAP = 26, 128, 12
@@ -52,6 +58,37 @@ def test_faces_are_spread_over_head_turns(tmp_path):
     assert yaws == sorted(yaws)
     assert yaws[0] < -15 < yaws[1] < 0 < yaws[2] < 15 < yaws[3]
     assert [0, 1] == sorted(choose_faces(faces[:2]))
+
+
+@pytest.mark.parametrize("count", [3, 4, 9, 12])
+def test_other_previews_show_every_face_before_one_comes_again(tmp_path, count):
+    faces = write_faceset(tmp_path, count)
+    rounds = -(-count // 4)  # faces in the largest of up to four groups
+    shown = [choose_faces(faces, number=n) for n in range(rounds)]
+    assert set(range(count)) == {i for chosen in shown for i in chosen}
+    assert choose_faces(faces) == shown[0]
+    for chosen in shown:
+        assert len(set(chosen)) == min(4, count)
+        yaws = [faces[i].pose.yaw for i in chosen]
+        assert yaws == sorted(yaws)
+
+
+def test_more_channels_than_rgb_and_mask_are_not_shown(sheet_of):
+    net, faces, sheet = sheet_of
+    parts = torch.full((3, 64, 64, 1), 99, dtype=torch.uint8)
+    src, dst = torch.cat([faces, parts], dim=3), torch.cat([255 - faces, parts], dim=3)
+    assert np.array_equal(sheet, preview_sheet(net, src, dst, None))
+
+
+def test_sheets_are_kept_on_request_under_their_iteration(tmp_path):
+    sheet = np.full((40, 60, 3), (200, 100, 50), np.uint8)
+    write_preview(tmp_path, 1234, sheet, history=False)
+    assert not (tmp_path / "history").exists()
+    write_preview(tmp_path, 1234, sheet, history=True)
+    kept = cv2.imread(str(tmp_path / "history" / "00001234.jpg"))
+    assert kept is not None
+    assert np.abs(kept[..., ::-1].astype(int) - sheet).max() <= 3
+    assert np.array_equal(sheet, cv2.imread(str(tmp_path / "preview.png"))[..., ::-1])  # type: ignore[index]
 
 
 def test_a_png_is_read_back_as_written(tmp_path):
