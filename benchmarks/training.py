@@ -143,7 +143,7 @@ def time_stages(params: TrainParams, iterations: int) -> dict[str, Times]:
     optimizer = build_optimizer(params, net)
     weights = loss_weights(params)
     side = params.resolution
-    faces = torch.randint(0, 256, (params.batch_size, side, side, 4), dtype=torch.uint8)
+    faces = torch.randint(0, 256, (params.batch_size, side, side, 5), dtype=torch.uint8)
     faces = faces.to(device)
     amounts = Amounts.of(params, params.random_src_flip, params.random_warp)
     rows = []

@@ -9,7 +9,9 @@ from facegraft.faces.align import align_matrix, transform_points, warp_image
 from facegraft.faces.landmarks import hull_mask
 from facegraft.model_spec import FaceType
 from facegraft.progress import Silent
-from facegraft.training.samples import Samples, free_memory, load_square, random_seed
+from facegraft.training.face_cache import free_memory, load_square
+from facegraft.training.samples import Samples
+from facegraft.training.sampling import random_seed
 from tests.engine.training_faces import head_frame, head_points, write_faceset
 
 SKIN = (210, 160, 130)
@@ -41,13 +43,13 @@ def test_a_batch_depends_on_seed_side_and_number_alone(tmp_path):
 def test_a_set_smaller_than_a_batch_fills_it(tmp_path):
     with samples(write_faceset(tmp_path, 1)) as some:
         some.load(Silent())
-        assert (3, 64, 64, 4) == tuple(some.batch(5).shape)
+        assert (3, 64, 64, 5) == tuple(some.batch(5).shape)
 
 
 @pytest.mark.parametrize("kept", [0, 2])
 def test_faces_beyond_the_memory_limit_are_decoded_on_demand(tmp_path, kept):
     faces = write_faceset(tmp_path, 5)
-    with samples(faces) as all_kept, samples(faces, kept * 64 * 64 * 4) as limited:
+    with samples(faces) as all_kept, samples(faces, kept * 64 * 64 * 5) as limited:
         all_kept.load(Silent())
         limited.load(Silent())
         for draw in (0, 1, 1, 2, 7):  # with a repeat, and a jump as after resuming

@@ -18,6 +18,7 @@ from facegraft.training.warp import (
     affine,
     apply_augmentation,
     draw_augmentation,
+    to_pictures,
 )
 
 R = 64
@@ -31,15 +32,15 @@ def generator(seed: int = 1) -> torch.Generator:
 
 @pytest.fixture
 def picture() -> np.ndarray:
-    """(64, 64, 4) uint8: smooth colours and a soft disc as mask."""
+    """(64, 64, 5) uint8: smooth colours, a soft disc as mask, its upper half as parts."""
     y, x = np.mgrid[0:R, 0:R].astype(np.float32)
     disc = np.clip(20 - np.hypot(x - 30, y - 34), 0, 1)
     waves = [128 + 100 * np.sin(x / 7), 128 + 100 * np.cos(y / 9), 255 * disc]
-    return np.stack([*waves, 255 * disc], axis=2).round().astype(np.uint8)
+    return np.stack([*waves, 255 * disc, 255 * disc * (y < 34)], axis=2).round().astype(np.uint8)
 
 
 def batch(picture: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(picture[None])
+    return to_pictures(torch.from_numpy(picture[None]))
 
 
 def pixels(images: torch.Tensor) -> np.ndarray:
@@ -61,14 +62,16 @@ def drawn(angle: float = 0, scale: float = 1, shift: tuple = (0, 0), flip: bool 
 def test_everything_off_gives_the_picture_back(picture):
     made = apply_augmentation(batch(picture), R, draw_augmentation(1, OFF, generator()))
     assert np.abs(picture[..., :3] - pixels(made.target)).max() < 0.01
-    assert np.abs(picture[..., 3:] - pixels(made.mask)).max() < 0.01
+    assert np.abs(picture[..., 3:4] - pixels(made.mask)).max() < 0.01
+    assert np.abs(picture[..., 4:] - pixels(made.parts)).max() < 0.01
     assert made.warped is made.target
 
 
 def test_a_flip_mirrors_exactly(picture):
     made = apply_augmentation(batch(picture), R, drawn(flip=True))
     assert np.abs(picture[:, ::-1, :3] - pixels(made.target)).max() < 0.01
-    assert np.abs(picture[:, ::-1, 3:] - pixels(made.mask)).max() < 0.01
+    assert np.abs(picture[:, ::-1, 3:4] - pixels(made.mask)).max() < 0.01
+    assert np.abs(picture[:, ::-1, 4:] - pixels(made.parts)).max() < 0.01
 
 
 def test_a_shift_by_whole_pixels_moves_the_picture_right_and_down(picture):

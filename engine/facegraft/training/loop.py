@@ -27,6 +27,7 @@ from facegraft.files import write_atomic
 from facegraft.models.build import SwapNet, build
 from facegraft.models.liae import LIAE
 from facegraft.progress import Progress, Request, Silent
+from facegraft.training.augment import augment_batch
 from facegraft.training.checkpoint import (
     Checkpoint,
     load_checkpoint,
@@ -44,7 +45,7 @@ from facegraft.training.params import Device, Optimizer, Precision, TrainParams
 from facegraft.training.preview import choose_faces, preview_sheet, write_png
 from facegraft.training.run_params import PARAMS_NAME, resolve, to_toml
 from facegraft.training.samples import Samples, random_seed
-from facegraft.training.warp import Amounts, Augmented, apply_augmentation, draw_augmentation
+from facegraft.training.warp import Amounts, Augmented
 
 PREVIEW_NAME = "preview.png"
 CURVE_NAME = "loss.png"
@@ -293,9 +294,7 @@ def augment(
     faces: Tensor, params: TrainParams, amounts: Amounts, side: str, draw: int
 ) -> Augmented:
     """Batch `draw` of a side, augmented by what (seed, side, draw) draws."""
-    generator = torch.Generator().manual_seed(random_seed(params.seed, side, "augment", draw))
-    drawn = draw_augmentation(len(faces), amounts, generator)
-    return apply_augmentation(faces, params.resolution, drawn)
+    return augment_batch(faces, params.resolution, amounts, params.seed, side, draw)
 
 
 def compute_losses(

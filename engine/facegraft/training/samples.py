@@ -1,62 +1,50 @@
-"""The faces of one side as batches of uint8 squares, with no step waiting for a file.
+"""One side's faces as batches of uint8 squares, with no step waiting for a file.
 
-A face is decoded once, brought to the training framing and resolution (DeepFaceLab's rule: the
-transform is recomputed from the stored landmarks, pictures cubic with a repeated rim) and kept in
-memory with its hull mask as a fourth channel. What does not fit into the memory limit is decoded
-again when its batch comes near, in threads, a few batches ahead.
-
-Which faces make batch number `draw` is a function of seed, side and `draw` alone: shuffled epochs
-laid end to end. So a resumed run goes on exactly, without any state to store.
+What does not fit into the memory limit is decoded again when its batch comes near, in threads, a
+few batches ahead (`face_cache.py`). Which faces make a batch is a function of seed, side and number
+of the batch (`sampling.py`). The folder may change meanwhile: near the end of each pass it is
+listed again in the background, and the next pass is over what was found; a deleted face that is
+needed before that is replaced by its neighbour.
 """
 
-import hashlib
 import logging
-import os
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
 from facegraft.errors import BadAlignedImage, Cancelled
-from facegraft.faces.align import compose, transform_points, warp_image
 from facegraft.faces.face import AlignedFace
-from facegraft.faces.faceset import read_image, reframe_matrix
-from facegraft.faces.landmarks import hull_mask
+from facegraft.faces.faceset import Faceset
 from facegraft.model_spec import FaceType
-from facegraft.progress import Progress
+from facegraft.progress import Progress, Silent
+from facegraft.training.face_cache import (
+    CHANNELS,
+    FaceCache,
+    Key,
+    cut_closer,
+    free_memory,
+    key_of,
+    margin_of,
+)
+from facegraft.training.folder_watch import Listing, Stamp, list_changes
+from facegraft.training.sampling import Part, Sampler, Stretch
+from facegraft.training.sampling import part_rows as part_rows
+from facegraft.training.sampling import random_seed as random_seed
 
 MEMORY_SHARE = 0.4  # of the memory that is free at start, for both sides together
 BATCHES_AHEAD = 4  # hides a slow disk's seek; each costs a batch of memory
-MARGIN = 1 / 8  # of the square, where the stored picture shows more than the training framing
+LISTING_AHEAD = 16  # batches before a pass ends: seconds, enough to list a large folder
+ROOM_TO_GROW = 1 / 4  # of a faceset, and not less than the next; untouched memory costs nothing
+LEAST_GROWTH = 64  # faces
 BAD_NAMED = 5  # damaged files named in one message
 
 _log = logging.getLogger(__name__)
-_SIZES = list(FaceType)  # from the smallest framing to the largest
 
-
-def random_seed(*key: int | str) -> int:
-    """A 63-bit seed from a key such as (run seed, "src", draw number), alike on every machine."""
-    text = "/".join(map(str, key)).encode()
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
-
-
-def load_square(face: AlignedFace, face_type: FaceType, resolution: int, margin: int) -> np.ndarray:
-    """(S, S, 4) uint8, RGB and hull mask, S = resolution + 2 margin px, in the training framing.
-
-    Raises: BadAlignedImage.
-    """
-    side = resolution + 2 * margin
-    matrix = reframe_matrix(face, face_type, resolution)
-    matrix[:, 2] += margin
-    square = np.empty((side, side, 4), np.uint8)
-    square[..., :3] = warp_image(
-        read_image(face), matrix, side, side, cv2.INTER_CUBIC, cv2.BORDER_REPLICATE
-    )
-    points = transform_points(face.landmarks, compose(matrix, face.frame_to_aligned))
-    square[..., 3] = np.rint(hull_mask(points, side, side) * 255)
-    return square
+Picks = list[tuple[Stretch, int]]
+Coming = list[tuple[Stretch, int, Future[np.ndarray] | None]]
 
 
 class Samples:
@@ -72,30 +60,53 @@ class Samples:
         seed: int,
         threads: int = 1,
         memory_bytes: int | None = None,  # None: half of MEMORY_SHARE of what is free
+        uniform_yaw: bool = False,
+        state: dict[str, Any] | None = None,  # of `state()`, to go on from
+        share: "Samples | None" = None,  # of the same faces and framing, whose memory serves both
+        watch: bool = True,  # pick up changes of a faceset's folder
     ) -> None:
-        self.faces, self.side = faces, side
-        self.face_type, self.resolution = face_type, resolution
-        self.batch_size, self.seed = batch_size, seed
-        stored = {face.face_type for face in faces}
-        shows_more = any(_SIZES.index(kind) > _SIZES.index(face_type) for kind in stored)
-        self.margin = round(resolution * MARGIN) if shows_more else 0
+        self.side, self.face_type, self.resolution = side, face_type, resolution
+        self._sampler = Sampler(faces, side, seed, batch_size, uniform_yaw, state)
+        self._owns = share is None
+        if share is None:
+            margin = margin_of(faces, face_type, resolution)
+            if memory_bytes is None:
+                memory_bytes = int(free_memory() * MEMORY_SHARE / 2)
+            grown = len(faces) + max(LEAST_GROWTH, int(len(faces) * ROOM_TO_GROW))
+            room = min(grown, memory_bytes // ((resolution + 2 * margin) ** 2 * CHANNELS))
+            self._cache = FaceCache(face_type, resolution, margin, room, threads, side)
+        else:
+            self._cache = share._cache
+        self.margin = self._cache.margin
         self.side_px = resolution + 2 * self.margin
-        if memory_bytes is None:
-            memory_bytes = int(free_memory() * MEMORY_SHARE / 2)
-        room = min(len(faces), memory_bytes // (self.side_px**2 * 4))
-        self._cache = np.empty((room, self.side_px, self.side_px, 4), np.uint8)
-        self._pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix=f"{side}-faces")
-        self._coming: dict[int, list[Future[np.ndarray] | np.ndarray]] = {}
-        self._orders: dict[int, np.ndarray] = {}
+        self._coming: dict[str, dict[int, Coming]] = {"batch": {}, "reference": {}}
+        self._draw = 0 if state is None else int(state["draw"])
+        self._progress: Progress = Silent()
+        self._lost: set[Key] = set()  # could not be decoded
+        self._told: Stretch | None = None  # of the last note about a lost face
+        self._folder = faces.folder if watch and isinstance(faces, Faceset) else None
+        self._listing: Future[Listing] | None = None
+        self._stamps: dict[str, Stamp] = {}
+        self._listed_for = -1  # position of the pass that the last listing was begun for
+        self._asked: int | None = None  # position up to which faces were handed out
+        self._leaving: list[tuple[int, AlignedFace]] = []  # unused from that position on
+
+    @property
+    def faces(self) -> tuple[AlignedFace, ...]:
+        """The list of the newest pass."""
+        return self._sampler.stretches[-1].faces
 
     def load(self, progress: Progress) -> None:
         """Decode what fits into memory. Raises: BadAlignedImage, Cancelled."""
-        progress.start(len(self._cache), f"{self.side} faces")
+        self._progress = progress
+        faces = list(dict.fromkeys(self.faces))
+        progress.start(len(faces), f"{self.side} faces")
         bad: list[str] = []
-        jobs = [self._pool.submit(self._fill, i) for i in range(len(self._cache))]
-        for job in jobs:
+        jobs = [(face, self._cache.keep(face)) for face in faces]
+        for face, job in jobs:
             try:
-                job.result()
+                if job is not None:
+                    self._cache.square(face)
             except BadAlignedImage as error:
                 bad.append(str(error))
             if progress.cancelled:
@@ -104,84 +115,162 @@ class Samples:
         if bad:
             more = f"\n... and {len(bad) - BAD_NAMED} more" if len(bad) > BAD_NAMED else ""
             raise BadAlignedImage("\n".join(bad[:BAD_NAMED]) + more)
-        self._report(progress)
+        self._report(faces, progress)
 
-    def _report(self, progress: Progress) -> None:
-        smaller = [
-            f for f in self.faces if _SIZES.index(f.face_type) < _SIZES.index(self.face_type)
-        ]
+    def _report(self, faces: list[AlignedFace], progress: Progress) -> None:
+        smaller = [face for face in faces if cut_closer(face.face_type, self.face_type)]
         if smaller:
             progress.note(
                 f"{len(smaller)} {self.side} faces are cut closer ({smaller[0].face_type}) than "
                 f"the model's {self.face_type}; their rim is smeared, extract them again wider"
             )
-        if len(self._cache) < len(self.faces):
+        if len(self._cache) < len(faces):
             progress.note(
-                f"{len(self._cache)} of {len(self.faces)} {self.side} faces fit into "
-                f"{self._cache.nbytes / 2**30:.1f} GiB, the others are read again each time"
+                f"{len(self._cache)} of {len(faces)} {self.side} faces fit into "
+                f"{self._cache.used_bytes / 2**30:.1f} GiB, the others are read again each time"
             )
-        _log.info("%s: %d faces, %d px margin", self.side, len(self.faces), self.margin)
+        _log.info("%s: %d faces, %d px margin", self.side, len(faces), self.margin)
 
     def indices(self, draw: int) -> np.ndarray:
-        """(batch_size,) face numbers of batch `draw`, counted from 0."""
-        positions = np.arange(draw * self.batch_size, (draw + 1) * self.batch_size)
-        epochs, places = np.divmod(positions, len(self.faces))
-        return np.array([self._order(e)[p] for e, p in zip(epochs.tolist(), places, strict=True)])
+        """(batch_size,) face numbers of batch `draw`, counted from 0, each in the list of the pass
+        that it belongs to.
+        """
+        return np.array([number for _, number in self._sampler.picks(draw)])
 
-    def _order(self, epoch: int) -> np.ndarray:
-        if epoch not in self._orders:
-            # the batches in flight span two epochs, or more where a set is smaller than they are
-            self._orders = {e: o for e, o in self._orders.items() if e >= epoch - 1}
-            rng = np.random.default_rng(random_seed(self.seed, self.side, "order", epoch))
-            self._orders[epoch] = rng.permutation(len(self.faces))
-        return self._orders[epoch]
+    def batch(self, draw: int, part: Part = (0, 1)) -> torch.Tensor:
+        """(N, S, S, 5) uint8 on the CPU: RGB, mask, eyes and mouth of batch `draw`, or of its rows
+        that are this process's `part`. Raises: BadAlignedImage where no face can be read any more.
+        """
+        self._draw = draw
+        self._release(draw * self._sampler.batch_size)
+        return torch.from_numpy(self._collect("batch", self._sampler.picks, draw, part))
 
-    def batch(self, draw: int) -> torch.Tensor:
-        """(batch_size, S, S, 4) uint8 on the CPU: RGB and mask. Raises: BadAlignedImage."""
-        if len(self._cache) == len(self.faces):
-            return torch.from_numpy(self._cache[self.indices(draw)])
-        self._coming = {d: parts for d, parts in self._coming.items() if d >= draw}
-        for ahead in range(draw, draw + 1 + BATCHES_AHEAD):
-            if ahead not in self._coming:
-                self._coming[ahead] = [self._request(i) for i in self.indices(ahead)]
-        parts = self._coming[draw]  # kept: an un-warped repeat asks for it again
-        arrays = [part.result() if isinstance(part, Future) else part for part in parts]
-        return torch.from_numpy(np.stack(arrays))
+    def references(self, draw: int, part: Part = (0, 1)) -> torch.Tensor:
+        """(N, R, R, 5) uint8: random faces of this side without margin, as many as a batch has, for
+        the other side's batch `draw` to take colours from.
+        """
+        inner = slice(self.margin, self.margin + self.resolution)
+        squares = self._collect("reference", self._sampler.references, draw, part)
+        return torch.from_numpy(np.ascontiguousarray(squares[:, inner, inner]))
 
     def squares(self, indices: Sequence[int]) -> torch.Tensor:
-        """(len, R, R, 4) uint8: these faces as the model frames them, without margin."""
+        """(len, R, R, 5) uint8: these of `faces` as the model frames them, without margin."""
         inner = slice(self.margin, self.margin + self.resolution)
-        parts = [self._request(i) for i in indices]
-        arrays = [part.result() if isinstance(part, Future) else part for part in parts]
-        return torch.from_numpy(np.stack([array[inner, inner] for array in arrays]))
+        newest = self._sampler.stretches[-1]
+        arrays = [self._square(newest, i, None)[inner, inner] for i in indices]
+        return torch.from_numpy(np.stack(arrays))
 
-    def _request(self, index: int) -> Future[np.ndarray] | np.ndarray:
-        if index < len(self._cache):
-            return self._cache[index]
-        return self._pool.submit(self._decode, index)
+    def state(self) -> dict[str, Any]:
+        """What another Samples needs to go on after the last batch, as JSON values."""
+        return self._sampler.state(self._draw)
 
-    def _fill(self, index: int) -> None:
-        self._cache[index] = self._decode(index)
+    def refresh(self) -> "Future[Listing] | None":
+        """Begin to list the folder, for the next pass; None where there is no folder to watch.
 
-    def _decode(self, index: int) -> np.ndarray:
-        return load_square(self.faces[index], self.face_type, self.resolution, self.margin)
+        Called by itself before each pass ends.
+        """
+        if self._folder is None:
+            return None
+        if self._listing is None or self._listing.done():
+            names = frozenset(face.path.name for face in self.faces)
+            stamps = dict(self._stamps)
+            self._listing = self._cache.pool.submit(list_changes, self._folder, names, stamps)
+        return self._listing
+
+    def _collect(
+        self, kind: str, choose: Callable[[int], Picks], draw: int, part: Part
+    ) -> np.ndarray:
+        """(N, S, S, 5), with the next batches on their way."""
+        rows = part_rows(self._sampler.batch_size, part)
+        coming = {d: faces for d, faces in self._coming[kind].items() if d >= draw}
+        for ahead in range(draw, draw + 1 + BATCHES_AHEAD):
+            if ahead not in coming:
+                self._look_for_changes(ahead)
+                picks = choose(ahead)[rows]
+                coming[ahead] = [(s, i, self._cache.ahead(s.faces[i])) for s, i in picks]
+        self._coming[kind] = coming
+        # kept until the next draw: an un-warped repeat asks for it again
+        return np.stack([self._square(*one) for one in coming[draw]])
+
+    def _square(self, stretch: Stretch, number: int, job: Future[np.ndarray] | None) -> np.ndarray:
+        """One face, or where it can not be read its neighbour. Raises: BadAlignedImage."""
+        problem: BadAlignedImage | None = None
+        for step in range(len(stretch.faces)):
+            face = stretch.faces[(number + step) % len(stretch.faces)]
+            if key_of(face) in self._lost:
+                continue
+            try:
+                return job.result() if job and not step else self._cache.square(face)
+            except BadAlignedImage as error:
+                problem = error
+                self._lost.add(key_of(face))
+                if self._told is not stretch:  # once for each list; the next listing counts them
+                    self._told = stretch
+                    reason = str(error) if face.path.exists() else f"{face.path} was deleted"
+                    self._progress.note(
+                        f"{reason}; a neighbour stands in for it and others like it until the next "
+                        f"pass over the {self.side} faces"
+                    )
+        raise BadAlignedImage(f"none of the {self.side} faces can be read any more") from problem
+
+    def _look_for_changes(self, draw: int) -> None:
+        """Before batch `draw` is chosen: take over what a listing found, if a pass begins in it,
+        and begin a listing shortly before one does. Waits for nothing.
+        """
+        size = self._sampler.batch_size
+        if self._asked is None:
+            self._asked = draw * size
+        newest = self._sampler.stretches[-1]
+        boundary = newest.start_of(newest.pass_at(self._asked - 1) + 1)
+        end = (draw + 1) * size
+        if boundary < end and self._listing is not None and self._listing.done():
+            listing, self._listing = self._listing, None
+            self._take_over(listing, boundary)
+        elif boundary - end <= LISTING_AHEAD * size and self._listed_for != boundary:
+            self._listed_for = boundary
+            self.refresh()
+        self._asked = max(self._asked, end)
+
+    def _take_over(self, listing: Future[Listing], boundary: int) -> None:
+        try:
+            found = listing.result()
+        except OSError as error:
+            self._progress.note(f"{error}; the {self.side} faces stay as they are")
+            return
+        self._stamps = dict(found.stamps)
+        if found.broken:
+            more = f" and {len(found.broken) - BAD_NAMED} more" * (len(found.broken) > BAD_NAMED)
+            self._progress.note(f"left out: {'; '.join(found.broken[:BAD_NAMED])}{more}")
+        if not found.came and not found.gone:
+            return
+        unique = dict.fromkeys(self.faces)
+        kept = [face for face in unique if face.path.name not in found.gone]
+        faces = sorted([*kept, *found.came], key=lambda face: face.path)
+        if not faces:
+            self._progress.note(f"no {self.side} face is left in the folder; those in memory stay")
+            return
+        went = [face for face in unique if face.path.name in found.gone]
+        new = self._sampler.change(faces, boundary)
+        self._leaving += [(new.first, face) for face in went]
+        for face in found.came:
+            self._cache.keep(face)
+        self._progress.note(
+            f"{len(found.came)} {self.side} faces came and {len(went)} went; pass {new.number + 1} "
+            f"is over {len(faces)}"
+        )
+
+    def _release(self, position: int) -> None:
+        """Give away the memory of faces that no batch from `position` on asks for."""
+        for _, face in [one for one in self._leaving if one[0] <= position]:
+            self._cache.drop(face)
+        self._leaving = [one for one in self._leaving if one[0] > position]
 
     def close(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._owns:
+            self._cache.close()
 
     def __enter__(self) -> "Samples":
         return self
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
-
-
-def free_memory() -> int:
-    """Bytes that a program can take without swapping; a quarter of the machine's where unknown."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            values = dict(line.split(":", 1) for line in file)
-        return int(values["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError):
-        pages = getattr(os, "sysconf", lambda _: 0)("SC_PHYS_PAGES")
-        return pages * 4096 // 4 or 2 << 30

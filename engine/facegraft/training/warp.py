@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from facegraft.training.kinds import ColorTransfer
 from facegraft.training.params import TrainParams
 
 LEVELS = (2, 4, 8)  # cells across the square, equal odds; features, face parts, whole face
@@ -30,17 +31,30 @@ FLIP_ODDS = 0.4  # DeepFaceLab's; the picture as it is stays the more common one
 
 @dataclass(frozen=True, slots=True)
 class Amounts:
-    """How much one side is augmented."""
+    """How much one side is augmented, and with what; `augment.py` does it all."""
 
     warp: bool
     flip: bool
     rotation: float  # degrees, to either side
     scale: float  # 0.15: from 1/1.15 to 1.15
     shift: float  # share of the square's side, on each axis
+    hsv_power: float = 0.0  # 0 to 0.3, of the input alone
+    color_transfer: ColorTransfer = ColorTransfer.NONE  # to reference faces of the other side
+    blur_out: bool = False  # what lies outside the target's mask
 
     @classmethod
-    def of(cls, params: TrainParams, flip: bool, warp: bool) -> "Amounts":
-        return cls(warp, flip, params.rotation, params.scale / 100, params.shift / 100)
+    def of(cls, params: TrainParams, flip: bool, warp: bool, src: bool = False) -> "Amounts":
+        """A side's share of the options: only src gets other colours."""
+        return cls(
+            warp,
+            flip,
+            params.rotation,
+            params.scale / 100,
+            params.shift / 100,
+            hsv_power=params.hsv_power if src else 0.0,
+            color_transfer=params.color_transfer if src else ColorTransfer.NONE,
+            blur_out=params.blur_out_mask,
+        )
 
 
 class Augmentation(NamedTuple):
@@ -55,11 +69,13 @@ class Augmentation(NamedTuple):
 
 
 class Augmented(NamedTuple):
-    """(N, 3, R, R) float32 RGB 0..1 warped input and target, (N, 1, R, R) mask of the target."""
+    """(N, 3, R, R) float32 RGB 0..1 warped input and target; (N, 1, R, R) 0..1 the target's face
+    mask, and its mask of eyes and mouth."""
 
     warped: Tensor
     target: Tensor
     mask: Tensor
+    parts: Tensor
 
 
 def draw_augmentation(count: int, amounts: Amounts, generator: Generator) -> Augmentation:
@@ -98,26 +114,30 @@ def _draw_nodes(count: int, generator: Generator) -> Tensor:
     return torch.stack(fields)[level, torch.arange(count)]
 
 
-def apply_augmentation(faces: Tensor, resolution: int, drawn: Augmentation) -> Augmented:
-    """`faces`: (N, S, S, 4) uint8, RGB and mask, S - `resolution` px of it margin around the
-    square. Result on the faces' device. Pixels beyond the picture repeat its rim, and have no mask.
+def to_pictures(faces: Tensor) -> Tensor:
+    """(N, 5, S, S) float32 0..1 of (N, S, S, 5) uint8 squares, on their device."""
+    planes = faces.permute(0, 3, 1, 2)
+    return planes.to(torch.float32, memory_format=torch.contiguous_format) / 255
+
+
+def apply_augmentation(pictures: Tensor, resolution: int, drawn: Augmentation) -> Augmented:
+    """`pictures`: (N, 5, S, S) of `to_pictures`, S - `resolution` px of it margin around the
+    square. Result on their device. Pixels beyond the picture repeat its rim, and have no mask.
     """
-    count, side = faces.shape[0], faces.shape[1]
-    picture = faces.permute(0, 3, 1, 2).to(
-        torch.float32, memory_format=torch.contiguous_format
-    ) / 255  # N 4 S S  # fmt: skip
-    rgb, mask = picture[:, :3], picture[:, 3:]
-    matrix = drawn.to_square.to(faces.device)
+    count, side = pictures.shape[0], pictures.shape[2]
+    rgb, masks = pictures[:, :3], pictures[:, 3:]
+    matrix = drawn.to_square.to(pictures.device)
     grid = F.affine_grid(matrix, [count, 3, resolution, resolution], align_corners=False)  # N R R 2
     inside = resolution / side  # from the square's coordinates to those of the picture with margin
     target = _read(rgb, grid * inside)
-    target_mask = F.grid_sample(mask, grid * inside, "bilinear", "zeros", align_corners=False)
+    masks = F.grid_sample(masks, grid * inside, "bilinear", "zeros", align_corners=False)
+    mask, parts = masks[:, :1], masks[:, 1:]
     if drawn.nodes is None:
-        return Augmented(target, target, target_mask)
-    nodes = drawn.nodes.to(faces.device)
+        return Augmented(target, target, mask, parts)
+    nodes = drawn.nodes.to(pictures.device)
     offsets = F.grid_sample(nodes, grid, "bilinear", "border", align_corners=True)  # N 2 R R
     warped = _read(rgb, (grid + offsets.permute(0, 2, 3, 1)) * inside)
-    return Augmented(warped, target, target_mask)
+    return Augmented(warped, target, mask, parts)
 
 
 def _read(rgb: Tensor, grid: Tensor) -> Tensor:
