@@ -7,23 +7,24 @@ import click
 
 from facegraft.model_spec import ModelRecord
 from facegraft.training.params import TrainParams
-from facegraft.training.presets import Preset
+from facegraft.training.presets import DESCRIPTIONS, Preset
 from facegraft.training.run_params import resolve
-from facegraft_cli.options import given_values, read_toml, table_options
+from facegraft_cli.options import GroupedCommand, given_values, read_toml, table_options
 from facegraft_cli.report import terminal_progress
 
+PRESET_HELP = "; ".join(f"{preset}: {text}" for preset, text in DESCRIPTIONS.items())
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("src", type=_FOLDER)
 @click.argument("dst", type=_FOLDER)
 @click.argument("model", type=_FOLDER)
 @click.option(
     "--preset",
     type=click.Choice([preset.value for preset in Preset]),
-    help="Defaults of DeepFaceLab's model of that name: quick96 for a first look, saehd for work. "
-    "A new run without a preset takes saehd, whose values are shown below.",
+    help=f"Defaults for a new run. {PRESET_HELP}. Without a preset it is saehd, whose values are "
+    "shown below.",
 )
 @click.option(
     "--config",
@@ -40,7 +41,8 @@ def train(
     MODEL is the run's folder. Where it already holds a run, training goes on from its last save
     with its own options; flags change them, except those that shape the networks (architecture to
     d-mask-dims). While it runs, look at MODEL/preview.png and MODEL/loss.png. Ctrl-C saves and
-    ends.
+    ends; in a terminal p draws the preview, space draws it with other faces, s saves, b backs up,
+    Enter saves and ends.
 
     \b
     facegraft train src_faces dst_faces run --preset quick96
@@ -52,7 +54,7 @@ def train(
 
     given = {**(read_toml(config) if config else {}), **given_values(values)}
     chosen = Preset(preset) if preset else None
-    with terminal_progress() as progress:
+    with terminal_progress(keys=True) as progress:
         params = resolve(given, chosen, existing=run_params(model, progress.note))
         result = run_training(Faceset.open(src), Faceset.open(dst), model, params, progress)
     rate = result.session_iterations / max(1e-9, result.session_seconds)

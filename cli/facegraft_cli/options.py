@@ -17,40 +17,73 @@ from click.core import ParameterSource
 from facegraft.controls import Row, controls_of, parse_values
 from facegraft.errors import ParameterError
 
+HELP_COLUMN = 26  # characters; longer flags push their text to the next line
+
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def table_options(table: type, skip: frozenset[str] = frozenset()) -> Callable[[Command], Command]:
+def table_options(
+    table: type, skip: frozenset[str] = frozenset(), show_default: bool = True
+) -> Callable[[Command], Command]:
     """A decorator that adds one option per row, in the table's order, with range, unit and default.
 
-    `skip` names rows that the command offers in a form of its own.
+    `skip` names rows that the command offers in a form of its own. `show_default` is not for
+    commands that leave alone what is not given.
     """
 
     def decorate(command: Command) -> Command:
         for row in reversed(controls_of(table)):
             if row.name not in skip:
-                command = _option(row)(command)
+                command = _option(row, show_default)(command)
         return command
 
     return decorate
 
 
-def _option(row: Row) -> Callable[[Any], Any]:
+class RowOption(click.Option):
+    """An option that stands for a row; `group` is the row's."""
+
+    def __init__(self, *args: Any, group: str, **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self.group = group
+
+
+class GroupedCommand(click.Command):
+    """A command whose help has a section for each group of its table's rows."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {"Options": []}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None and isinstance(param, click.Option):
+                group = param.group if isinstance(param, RowOption) else ""
+                sections.setdefault(group or "Options", []).append(record)
+        for title, records in sections.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records, col_max=HELP_COLUMN)
+
+
+def _option(row: Row, show_default: bool) -> Callable[[Any], Any]:
     flag = "--" + row.name.replace("_", "-")
     declaration = f"{flag}/--no-{flag[2:]}" if row.type is bool else flag
     return click.option(
         declaration,
         row.name,
+        cls=RowOption,
+        group=row.control.group,
         type=_click_type(row),
         default=row.default.value if row.choices else row.default,
-        show_default=True,
-        help=_help(row),
+        show_default=show_default and row.type is not bool,
+        help=_help(row, show_default),
     )
 
 
-def _help(row: Row) -> str:
+def _help(row: Row, show_default: bool) -> str:
     text = row.control.help.rstrip(".") + "."
+    if row.type is bool and show_default:  # click would repeat the flag
+        return f"{text} [default: {'on' if row.default else 'off'}]"
     span = row.describe_range()
     return f"{text} [{span}]" if span and not row.choices else text
 

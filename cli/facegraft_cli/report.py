@@ -1,28 +1,41 @@
 """Progress as a terminal shows it: a bar with rate and time left, or plain lines in a log file.
 
 The first Ctrl-C asks the engine to stop after the step it is in, which saves what is done; a second
-one stops at once.
+one stops at once. A training also takes single keys.
 """
 
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
+from rich.progress import Progress as RichProgress
 from rich.text import Text
 
 from facegraft.progress import Request
+from facegraft_cli.keys import terminal_keys
 
 LINE_EVERY_S = 10.0  # in a log file, where a bar cannot move
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # a render farm ends a task with SIGTERM
 RATE_WINDOW_S = 30.0  # the rate shown is that of the last half minute
+NOTE_BESIDE = 24  # characters; a longer note gets a line of its own, so that 80 columns hold both
+
+KEYS = {  # as DeepFaceLab's users know them, and what is said at once
+    "p": (Request.PREVIEW, "drawing the preview"),
+    " ": (Request.NEXT_PREVIEW, "drawing the preview with other faces"),
+    "s": (Request.SAVE, "saving"),
+    "b": (Request.BACKUP, "saving and backing up"),
+    "\n": (Request.STOP, "saving and stopping"),
+    "\r": (Request.STOP, "saving and stopping"),
+}
+KEYS_HELP = "keys: p preview, space next faces, s save, b back up, Enter save and stop"
 
 
 class TerminalProgress:
@@ -31,13 +44,13 @@ class TerminalProgress:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.cancelled = False
-        self._bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            TextColumn("{task.completed:.0f}{task.fields[of]} {task.fields[unit]}"),
+        self._requests: deque[Request] = deque()
+        self._bar = _Bar(
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[count]}"),
             _RateColumn(),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[beside]}"),
             console=console,
             speed_estimate_period=RATE_WINDOW_S,
             disable=not console.is_terminal,
@@ -53,35 +66,67 @@ class TerminalProgress:
             self._bar.remove_task(self._task)
         self._total, self._unit, self._done, self._before = total, unit, done, done
         self._started = self._last_line = time.monotonic()
-        of = "" if total is None else f"/{total}"
-        self._task = self._bar.add_task("", total=total, completed=done, unit=unit, of=of, note="")
+        self._bar.below = ""
+        self._task = self._bar.add_task(
+            "", total=total, completed=done, count=self._count(), beside=""
+        )
 
     def advance(self, count: int = 1, note: str = "") -> None:
         if self._task is None:
             return
         self._done += count
-        self._bar.update(self._task, advance=count)
+        fields: dict[str, Any] = {"count": self._count()}
         if note:
-            self._bar.update(self._task, note=note)
+            is_short = len(note) <= NOTE_BESIDE
+            fields["beside"], self._bar.below = (note, "") if is_short else ("", note)
+        self._bar.update(self._task, advance=count, **fields)
         now = time.monotonic()
         if self._bar.disable and now - self._last_line >= LINE_EVERY_S:
             self._last_line = now
             self.console.print(self._line(now, note), highlight=False)
 
     def note(self, text: str) -> None:
-        self.console.print(text, highlight=False, markup=False)
+        style = "bold red" if text.startswith("WARNING") else None
+        self.console.print(text, style=style, highlight=False, markup=False)
 
     def take_requests(self) -> list[Request]:
-        return []
+        taken = []
+        while self._requests:
+            taken.append(self._requests.popleft())
+        return taken
+
+    def press(self, key: str) -> None:
+        """A key of the terminal; those without a meaning do nothing."""
+        if key.lower() not in KEYS:
+            return
+        request, answer = KEYS[key.lower()]
+        self._requests.append(request)
+        if request is Request.STOP:
+            self.cancelled = True  # stages before the training take no requests
+        self.note(f"{answer} after this iteration")
+
+    def _count(self) -> str:
+        of = "" if self._total is None else f"/{self._total:,}"
+        return f"{self._done:,}{of} {self._unit}"
 
     def _line(self, now: float, note: str) -> str:
         rate = (self._done - self._before) / max(1e-9, now - self._started)
-        line = f"{self._done}{'' if self._total is None else f'/{self._total}'} {self._unit}"
-        line += f"  {rate:.2f}/s"
+        line = f"{self._count()}  {rate:.2f}/s"
         if self._total is not None and rate > 0:
             left = int((self._total - self._done) / rate)
             line += f"  {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left"
         return f"{line}  {note}".rstrip()
+
+
+class _Bar(RichProgress):
+    """A bar with a line of text below it."""
+
+    below = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        if self.below:
+            yield Text(self.below, no_wrap=True, overflow="ellipsis")
 
 
 class _RateColumn(ProgressColumn):
@@ -91,8 +136,11 @@ class _RateColumn(ProgressColumn):
 
 
 @contextmanager
-def terminal_progress() -> Iterator[TerminalProgress]:
-    """A Progress on standard error for the length of the block, with Ctrl-C as described above."""
+def terminal_progress(keys: bool = False) -> Iterator[TerminalProgress]:
+    """A Progress on standard error for the length of the block, with Ctrl-C as described above.
+
+    `keys`: the work takes requests, so single keys are read where there is a terminal.
+    """
     progress = TerminalProgress(Console(stderr=True, soft_wrap=True))
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
@@ -104,8 +152,11 @@ def terminal_progress() -> Iterator[TerminalProgress]:
     in_main_thread = threading.current_thread() is threading.main_thread()
     before = {s: signal.signal(s, interrupt) for s in _STOP_SIGNALS} if in_main_thread else {}
     try:
-        with progress._bar:
-            yield progress
+        with terminal_keys(progress.press) if keys else nullcontext(False) as reading:
+            if reading:
+                progress.note(KEYS_HELP)
+            with progress._bar:
+                yield progress
     finally:
         for stop_signal, handler in before.items():
             signal.signal(stop_signal, handler)

@@ -31,11 +31,8 @@ from facegraft.training.checkpoint import (
 )
 from facegraft.training.optim import AdaBelief
 from facegraft.training.params import TrainParams
-from facegraft.training.saves import (
-    V1_NAMES,
-    free_space_warning,
-    list_saves,
-)
+from facegraft.training.saves import free_space_warning, list_saves
+from facegraft.training.saves_v1 import V1_NAMES
 from tests.engine.training_faces import tiny_params
 
 
@@ -58,8 +55,8 @@ def make(iteration: int, size: int = 1000) -> Checkpoint:
     )
 
 
-def load(folder: Path, notes: list[str] | None = None, **options: int) -> Checkpoint:
-    checkpoint = load_checkpoint(folder, ([] if notes is None else notes).append, **options)
+def load(folder: Path, notes: list[str] | None = None, skip: int = 0) -> Checkpoint:
+    checkpoint = load_checkpoint(folder, ([] if notes is None else notes).append, skip=skip)
     assert checkpoint is not None
     return checkpoint
 

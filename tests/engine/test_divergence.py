@@ -51,8 +51,6 @@ def test_hard_batches_between_good_ones_pass():
 def test_a_slow_collapse_is_seen_although_the_last_losses_go_with_it():
     """A hundredth higher each hundred iterations: the recent median alone would never tell."""
     guard = LossGuard()
-    for i in range(40_000):
-        loss = 0.3 * 1.01 ** (i / 100)
-        if guard.check(loss):
-            break
-    assert 0.3 * FACTOR < loss < 0.3 * FACTOR * 1.1
+    losses = (0.3 * 1.01 ** (i / 100) for i in range(40_000))
+    alarm = next(loss for loss in losses if guard.check(loss))
+    assert 0.3 * FACTOR < alarm < 0.3 * FACTOR * 1.1

@@ -7,7 +7,10 @@ import pytest
 
 pytest.importorskip("tensorboardX")
 
-from tensorboardX.proto.event_pb2 import Event, SessionLog  # noqa: E402
+from tensorboardX.proto.event_pb2 import (  # noqa: E402
+    Event,  # pyright: ignore[reportAttributeAccessIssue]  # made at import
+    SessionLog,  # pyright: ignore[reportAttributeAccessIssue]
+)
 
 from facegraft.training.events import EVENTS_FOLDER, EventLog  # noqa: E402
 

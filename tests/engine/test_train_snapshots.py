@@ -53,7 +53,7 @@ def test_the_first_is_due_after_so_many_hours_of_training_the_next_by_the_clock(
 
 
 def test_after_a_week_of_half_hours_a_day_of_hours_and_a_week_of_days_are_left():
-    times: list[datetime] = []
+    times, now = list[datetime](), NOON
     for half_hour in range(7 * 48):
         now = NOON + timedelta(minutes=30 * half_hour)
         times.append(now)

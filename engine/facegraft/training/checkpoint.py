@@ -6,7 +6,6 @@ CRC-32 of every tensor is in save.json. Version 1, one file RUN/model.safetensor
 No random state is stored: every random choice of a run is a function of its seed and iteration.
 """
 
-import json
 import zlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 
 import facegraft
 from facegraft.controls import parse_values, plain_values
-from facegraft.errors import CheckpointError, FutureVersion, WriteError
+from facegraft.errors import CheckpointError, WriteError
 from facegraft.training.params import TrainParams
 from facegraft.training.run_params import read_params
 from facegraft.training.saves import (
@@ -34,14 +33,13 @@ from facegraft.training.saves import (
     read_header,
     remove_old_saves,
     set_newer_aside,
-    v1_files,
     write_header,
 )
+from facegraft.training.saves_v1 import read_v1_header, v1_files
 
 KEEP = 3  # saves; the last can be damaged or diverged, the one before be damaged too
 STEP = "step"  # name of an optimizer's own step count within its group
 _CROPS = "crops"  # file with the export's faces
-_V1_METADATA_KEY, _V1_CRC_KEY = "facegraft_checkpoint", "crc32"
 
 Tensors = Mapping[str, Tensor]
 Note = Callable[[str], None]
@@ -239,26 +237,6 @@ def _checkpoint(
         software=str(header["software"]),
         path=path,
     )
-
-
-def read_v1_header(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    """Header and checksums of a file of format version 1. Raises: CheckpointError."""
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-        header = json.loads(metadata[_V1_METADATA_KEY])
-        if header["version"] > FORMAT_VERSION:
-            raise FutureVersion(
-                f"{path} has format version {header['version']}, this FaceGraft reads up to "
-                f"{FORMAT_VERSION}; update FaceGraft"
-            )
-        return header, json.loads(metadata[_V1_CRC_KEY])
-    except FutureVersion:
-        raise
-    except KeyError as error:
-        raise CheckpointError(f"{path} is not a checkpoint of FaceGraft ({error})") from error
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
-        raise CheckpointError(f"{path} is damaged ({error})") from error
 
 
 def _read_v1(path: Path, groups: Collection[str] | None) -> Checkpoint:

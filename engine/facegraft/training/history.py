@@ -30,8 +30,7 @@ class History:
     def __init__(self, run_folder: Path, iteration: int) -> None:
         """Take over what `run_folder` has up to `iteration`, the one that training goes on from."""
         self.path = run_folder / HISTORY_NAME
-        kept = _read(self.path)
-        kept = kept[kept[:, 0] <= iteration]
+        kept = read_history(run_folder, iteration)
         self._chunks = [kept]
         self._unwritten: list[tuple[int, float, float]] = []
         write_atomic(self.path, (_HEADER + "".join(map(_line, kept.tolist()))).encode())
@@ -62,20 +61,24 @@ def _line(row: tuple[float, float, float] | list[float]) -> str:
     return f"{row[0]:.0f},{row[1]:.5g},{row[2]:.5g}\n"
 
 
-def _read(path: Path) -> np.ndarray:
-    """(N, 3) float64, without a torn last line or lines that are not ours."""
+def read_history(run_folder: Path, iteration: int) -> np.ndarray:
+    """(N, 3) float64: iteration, src loss, dst loss up to `iteration`, without a torn last line or
+    lines that are not ours.
+    """
+    path = run_folder / HISTORY_NAME
     if not path.exists():
         return np.empty((0, 3))
     rows = []
     for line in path.read_text(encoding="ascii", errors="replace").splitlines(keepends=True)[1:]:
         cells = line.split(",")
         try:
-            iteration, src_loss, dst_loss = map(float, cells)
-        except ValueError:
+            row = (float(cells[0]), float(cells[1]), float(cells[2]))
+        except (ValueError, IndexError):
             continue
         if line.endswith("\n"):
-            rows.append((iteration, src_loss, dst_loss))
-    return np.array(rows).reshape(-1, 3)
+            rows.append(row)
+    found = np.array(rows).reshape(-1, 3)
+    return found[found[:, 0] <= iteration]
 
 
 def draw_curve(rows: np.ndarray) -> np.ndarray:

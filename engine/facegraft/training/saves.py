@@ -25,14 +25,13 @@ from typing import Any
 
 from facegraft.errors import CheckpointError, FutureVersion, WriteError
 from facegraft.files import write_error
+from facegraft.training.saves_v1 import V1_DAMAGED_NAME, V1_NAMES
 
 FORMAT_VERSION = 2
 SAVES_FOLDER = "saves"
 HEADER_NAME = "save.json"
 SUFFIX = ".safetensors"
 DAMAGED_SUFFIX = ".damaged"
-V1_NAMES = ("model.safetensors", "model.previous.safetensors")  # newest first, of version 1
-V1_DAMAGED_NAME = "model.damaged.safetensors"
 _HIDDEN = ".unfinished."  # prefix of a folder that is being written or removed
 _NAME = re.compile(r"(\d{6,})_(\d{8,})")
 
@@ -45,11 +44,6 @@ def list_saves(run_folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted((p for p in folder.iterdir() if _NAME.fullmatch(p.name)), key=save_number)
-
-
-def v1_files(run_folder: Path) -> list[Path]:
-    """Saves of format version 1, newest first."""
-    return [run_folder / name for name in V1_NAMES if (run_folder / name).is_file()]
 
 
 def save_number(path: Path) -> int:

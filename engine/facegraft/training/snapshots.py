@@ -12,7 +12,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from facegraft.errors import CheckpointError
-from facegraft.training.saves import list_saves, new_folder, read_header, remove_folder
+from facegraft.training.saves import (
+    list_saves,
+    new_folder,
+    next_save,
+    read_header,
+    remove_folder,
+)
 
 BACKUPS_FOLDER = "backups"
 ASKED_SUFFIX = "_asked"
@@ -61,6 +67,17 @@ def make_backup(run_folder: Path, now: datetime, asked: bool = False) -> Path:
         for backup in list_backups(run_folder):
             if _time_of(backup) == old and not backup.name.endswith(ASKED_SUFFIX):
                 remove_folder(backup)
+    return path
+
+
+def restore_backup(run_folder: Path, backup: Path) -> Path:
+    """Make `backup`, or any other save's folder, the run's last save, which training goes on from.
+
+    The saves after it stay until they are old. Raises: CheckpointError, FutureVersion, WriteError.
+    """
+    path = next_save(run_folder, read_header(backup)["iteration"])
+    with new_folder(path) as folder:
+        link_files(backup, folder)
     return path
 
 
