@@ -25,9 +25,13 @@ if sys.platform == "win32":
         yield  # the console hands over single keys as it is
 
 else:
+    import re
     import select
     import termios
     import tty
+
+    # arrows and the like, which end in letters (ECMA-48; SS3 of function keys)
+    _SEQUENCE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|O.|.)?")
 
     def _in_foreground(terminal: int) -> bool:
         return os.tcgetpgrp(terminal) == os.getpgrp()
@@ -47,9 +51,8 @@ else:
                 typed = os.read(terminal, 64)
                 if not typed:
                     return
-                if not typed.startswith(b"\x1b"):  # arrows and the like are sequences of letters
-                    for key in typed.decode("latin-1"):
-                        on_key(key)
+                for key in _SEQUENCE.sub("", typed.decode("latin-1")):
+                    on_key(key)
         except (OSError, termios.error):  # the terminal was closed
             return
 
