@@ -18,6 +18,7 @@
     │   └── ParityError         the exported file does not compute what the network computes
     ├── DflFormatError          a file of DeepFaceLab's that is damaged or asks to run something
     ├── TrainingDiverged        the loss is no longer a number
+    ├── TrainingInterrupted     a worker of a distributed run was lost
     ├── CheckpointError         a run that cannot be loaded or does not fit the options
     ├── RunInUse                a run's folder that another training holds
     ├── WorkerError
@@ -85,6 +86,9 @@ class DflFormatError(FacegraftError, ValueError): ...
 
 
 class TrainingDiverged(FacegraftError, ArithmeticError): ...
+
+
+class TrainingInterrupted(FacegraftError, ConnectionError): ...
 
 
 class CheckpointError(FacegraftError, ValueError): ...

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from facegraft.models.winograd import Conv3x3
+
 RMS_EPSILON = 1e-6  # keeps a black image's all-zero code finite
 
 
@@ -71,7 +73,7 @@ class Up(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, cosine: bool):
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, 4 * out_channels, 3, padding=1)
+        self.conv = Conv3x3(in_channels, 4 * out_channels)
         self.cosine = cosine
 
     def forward(self, x: Tensor) -> Tensor:
@@ -83,8 +85,8 @@ class Res(nn.Module):
 
     def __init__(self, channels: int, cosine: bool):
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv1 = Conv3x3(channels, channels)
+        self.conv2 = Conv3x3(channels, channels)
         self.cosine = cosine
 
     def forward(self, x: Tensor) -> Tensor:
