@@ -11,7 +11,7 @@ import torch
 from facegraft.errors import ParameterError, ParityError, WriteError
 from facegraft.inference import SwapModel
 from facegraft.model_spec import METADATA_KEY, RECORD_KEY, FaceType, ModelRecord, ModelSpec
-from facegraft.models.build import FAMILIES, build
+from facegraft.models.build import build
 from facegraft.models.export import export_dfm
 from facegraft.models.stages import OPTIONS
 

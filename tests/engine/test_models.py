@@ -1,37 +1,44 @@
 """Networks: sizes, shapes and wiring of every family and option in the registry."""
 
-from itertools import chain, combinations
-
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from facegraft.errors import ParameterError
-from facegraft.model_spec import FaceType, ModelSpec
+from facegraft.model_spec import FaceType, ModelRecord, ModelSpec
 from facegraft.models.blocks import depth_to_space, rms_normalize
-from facegraft.models.build import DIMS, FAMILIES, LETTERS, build, check_spec
+from facegraft.models.build import (
+    DIMS,
+    SwapNet,
+    build,
+    check_spec,
+    reset_inters,
+    set_checkpointing,
+)
+from facegraft.models.df import DF
+from facegraft.models.export import export_dfm
 from facegraft.models.liae import LIAE
+from facegraft.models.stages import Decoder
+from facegraft.training.loss import reconstruction_loss, saehd_weights
+from facegraft.training.optim import AdaBelief
+from tests.engine.tiny_nets import ARCHITECTURES, fresh, images, lively, tiny
 
-
-def with_options(family: str) -> list[str]:
-    """The family's name with every choice of its option letters."""
-    known = LETTERS[family]
-    chosen = chain.from_iterable(combinations(known, n) for n in range(len(known) + 1))
-    return [f"{family}-{''.join(letters)}".rstrip("-") for letters in chosen]
-
-
-ARCHITECTURES = [name for family in FAMILIES for name in with_options(family)]
-
-
-def tiny(architecture: str, resolution: int = 64) -> ModelSpec:
-    inter_dims = 32 if architecture == "amp" else 0
-    return ModelSpec(architecture, resolution, FaceType.FULL, 32, 16, 16, 16, inter_dims)
+FAMILY_SAMPLES = ["df-ud", "liae-ud", "df-t", "liae", "amp"]  # each kind of wiring
+ALL_BUT_SAMPLES_SLOW = [
+    *FAMILY_SAMPLES,
+    *(pytest.param(a, marks=pytest.mark.slow) for a in ARCHITECTURES if a not in FAMILY_SAMPLES),
+]
 
 
 def parameter_counts(spec: ModelSpec) -> dict[str, int]:
     with torch.device("meta"):
         net = build(spec)
     return {name: sum(p.numel() for p in part.parameters()) for name, part in net.named_children()}
+
+
+def decoders(net: SwapNet) -> tuple[Decoder, Decoder]:
+    return (net.decoder_src, net.decoder_dst) if isinstance(net, DF) else (net.decoder, net.decoder)
 
 
 def df(encoder, inter, decoder):
@@ -74,6 +81,157 @@ def test_every_architecture_gives_faces_and_masks_of_its_resolution(architecture
     for x in outputs:
         assert x.dtype == torch.float32
         assert 0 < x.min() and x.max() < 1
+
+
+@pytest.mark.parametrize("architecture", ALL_BUT_SAMPLES_SLOW)
+def test_every_architecture_learns_and_comes_back_from_a_file(architecture, tmp_path):
+    """One step on a batch lowers the loss of that batch; the state dict holds all that computes."""
+    net = fresh(architecture)
+    src, dst, mask = images(1), images(1, seed=1), torch.ones(1, 1, 64, 64)
+    weights = saehd_weights(64)
+    optimizer = AdaBelief(net.parameters(), lr=5e-5)
+
+    def loss():
+        made = net(src, dst)
+        src_loss = reconstruction_loss(made.src_src, made.src_src_mask, src, mask, weights)
+        dst_loss = reconstruction_loss(made.dst_dst, made.dst_dst_mask, dst, mask, weights)
+        return (src_loss + dst_loss).sum()
+
+    before = loss()
+    before.backward()
+    assert all(p.grad is not None and p.grad.any() for p in net.parameters())
+    optimizer.step()
+    with torch.no_grad():
+        assert loss() < before
+        save_file(net.state_dict(), tmp_path / "net.safetensors")
+        other = build(tiny(architecture))
+        other.load_state_dict(load_file(tmp_path / "net.safetensors"))
+        for mine, back in zip(net.swap(dst), other.swap(dst), strict=True):
+            assert torch.equal(mine, back)
+
+
+@pytest.mark.parametrize("architecture", ALL_BUT_SAMPLES_SLOW)
+def test_every_architecture_exports_what_it_computes(architecture, tmp_path):
+    """onnxruntime's answer from the file is torch's; test_export.py looks closer, at a few."""
+    crops = images(1).permute(0, 2, 3, 1).numpy()
+    path = tmp_path / "net.dfm"
+    assert export_dfm(lively(architecture), tiny(architecture), ModelRecord(), path, crops) < 1e-5
+
+
+@pytest.mark.parametrize("architecture", FAMILY_SAMPLES)
+def test_the_swap_beside_a_reconstruction_trains_the_decoder_alone(architecture):
+    """It is what swap() makes, costs no second look of the encoder, and stops at the code."""
+    net = fresh(architecture)
+    src, dst = images(2), images(1, seed=1)
+    looks = []
+    net.encoder.register_forward_hook(lambda *_: looks.append(1))
+    made = net(src, dst, with_swap=True)
+    assert len(looks) == 1
+    assert made.src_dst is not None
+    assert made.src_dst_mask is not None
+    with torch.no_grad():
+        swap, plain = net.swap(dst), net(src, dst)
+    torch.testing.assert_close(made.src_dst, swap.src_dst)
+    torch.testing.assert_close(made.src_dst_mask, swap.src_dst_mask)
+    assert plain.src_dst is None
+    for with_swap, without in zip(made[:6], plain[:6], strict=True):
+        torch.testing.assert_close(with_swap, without)
+    made.src_dst.sum().backward()
+    moved = {
+        name.split(".")[0]
+        for name, p in net.named_parameters()
+        if p.grad is not None and p.grad.any()
+    }
+    assert {"decoder_src" if architecture.startswith("df") else "decoder"} == moved
+
+
+@pytest.mark.parametrize("architecture", FAMILY_SAMPLES)
+def test_the_codes_are_what_the_decoder_got_and_lead_back_to_the_encoder(architecture):
+    """So a critic of codes can pull at the encoder, and at nothing behind the code."""
+    net = fresh(architecture)
+    made = net(images(2), images(1, seed=1))
+    decoder_src, decoder_dst = decoders(net)
+    torch.testing.assert_close(decoder_src.face(made.code_src), made.src_src)
+    torch.testing.assert_close(decoder_dst.face(made.code_dst), made.dst_dst)
+    made.code_src.square().sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in net.encoder.parameters())
+    assert all(p.grad is None for p in decoder_src.parameters())
+
+
+@pytest.mark.parametrize("architecture", ["df", "df-ud", "df-t", "df-td"])
+def test_the_inter_knows_the_shape_of_its_code(architecture):
+    """A critic of codes is built before there is one."""
+    net = fresh(architecture)
+    assert isinstance(net, DF)
+    with torch.no_grad():
+        code = net(images(1), images(1)).code_src
+    side = net.inter.out_side
+    assert (1, net.inter.out_dims, side, side) == code.shape
+
+
+@pytest.mark.parametrize(
+    ("architecture", "inters"),
+    [
+        ("df-ud", ["inter"]),
+        ("liae-ud", ["inter_ab", "inter_b"]),
+        ("amp", ["inter_src", "inter_dst"]),
+    ],
+)
+def test_resetting_the_inters_leaves_the_rest_as_it_was(architecture, inters):
+    """New Glorot weights from torch's generator and zero biases there, nothing elsewhere."""
+    net = lively(architecture)
+    before = {name: p.clone() for name, p in net.named_parameters()}
+    torch.manual_seed(5)
+    reset_inters(net)
+    first = {name: p.clone() for name, p in net.named_parameters()}
+    changed = {name.split(".")[0] for name, p in first.items() if not torch.equal(p, before[name])}
+    assert set(inters) == changed
+    for name, p in first.items():
+        if name.split(".")[0] in inters:
+            assert not torch.equal(p, before[name])
+            assert name.endswith("bias") == (not p.any())
+            if p.ndim == 2:
+                limit = (6 / sum(p.shape)) ** 0.5
+                assert 0.99 * limit < p.abs().max() <= limit
+    torch.manual_seed(5)
+    reset_inters(net)
+    assert all(torch.equal(p, first[name]) for name, p in net.named_parameters())
+
+
+def gradients_and_saved_bytes(net, src, dst) -> tuple[list[torch.Tensor], int]:
+    """Of one step; bytes in storages that live until backward, the weights left out."""
+    weights = {p.untyped_storage().data_ptr() for p in net.parameters()}
+    saved: dict[int, torch.UntypedStorage] = {}  # holding them, so that no address serves twice
+
+    def pack(x: torch.Tensor) -> torch.Tensor:
+        storage = x.untyped_storage()
+        if storage.data_ptr() not in weights:
+            saved[storage.data_ptr()] = storage
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+        made = net(src, dst, with_swap=True)
+        loss = torch.stack([x.square().mean() for x in made if x is not None]).sum()
+    size = sum(storage.nbytes() for storage in saved.values())
+    net.zero_grad(set_to_none=True)
+    loss.backward()
+    return [p.grad for p in net.parameters() if p.grad is not None], size
+
+
+@pytest.mark.parametrize("architecture", ["df-ud", "liae-udtc", "amp"])
+def test_checkpointing_keeps_the_gradient_and_saves_memory(architecture):
+    """Bit by bit the same gradient from less than three fifths of the activations; off again."""
+    net = fresh(architecture)
+    src, dst = images(2), images(2, seed=1)
+    plain, plain_size = gradients_and_saved_bytes(net, src, dst)
+    set_checkpointing(net, True)
+    frugal, frugal_size = gradients_and_saved_bytes(net, src, dst)
+    assert frugal_size < 0.6 * plain_size
+    assert len(list(net.parameters())) == len(plain)
+    for mine, theirs in zip(plain, frugal, strict=True):
+        assert torch.equal(mine, theirs)
+    set_checkpointing(net, False)
+    assert plain_size == gradients_and_saved_bytes(net, src, dst)[1]
 
 
 @pytest.mark.parametrize("architecture", ["df-ud", "liae-ud"])

@@ -1,8 +1,8 @@
-"""Remake losses.json: three training steps of a tiny network of each family, as a record of the whole chain.
+"""Remake losses.json: three training steps of tiny networks, as a record of the whole chain.
 
-Run `python -m tests.golden.remake_losses` from the repository's root after a change that is meant
-to move the numbers, and say in the commit why they moved. Weights and data come from numpy's
-generator, whose stream is promised to stay, and not from torch's.
+One network of each family. Run `python -m tests.golden.remake_losses` from the repository's root
+after a change that is meant to move the numbers, and say in the commit why they moved. Weights and
+data come from numpy's generator, whose stream is promised to stay, and not from torch's.
 """
 
 import json

@@ -77,8 +77,7 @@ class AMP(nn.Module):
             morph_value = torch.tensor([morph_value], device=dst.device)  # float32, as in a file
         code = self.squeeze(self.encoder(dst))  # N A
         code_dst = self.inter_dst(code)  # N I L L
-        count = torch.arange(1, self.inter_dims + 1, device=dst.device, dtype=torch.float32)
-        is_src = count <= morph_value * self.inter_dims  # I: exact at 0 and 1
+        is_src = channels_of_src(self.inter_dims, morph_value)  # I
         mixed = torch.where(is_src[:, None, None], self.inter_src(code), code_dst)
         src_dst, src_dst_mask = self.decoder(mixed)
         return Swap(src_dst, src_dst_mask, self.decoder.mask(code_dst))
@@ -87,6 +86,15 @@ class AMP(nn.Module):
         self, src: Tensor, dst: Tensor, with_swap: bool = False, morph: Tensor | None = None
     ) -> Reconstruction:
         return self.reconstruct(src, dst, with_swap, morph)
+
+
+def channels_of_src(inter_dims: int, morph_value: Tensor) -> Tensor:
+    """(inter_dims,) bool: the first int(inter_dims * morph_value) are True; `morph_value` (1,).
+
+    By comparison and not by slicing, so that an exported file can do it for any value.
+    """
+    count = torch.arange(1, inter_dims + 1, device=morph_value.device, dtype=torch.float32)
+    return count <= inter_dims * morph_value
 
 
 def draw_morph_mask(
