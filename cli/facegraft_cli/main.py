@@ -21,6 +21,7 @@ COMMANDS = {
     "faceset": ("faceset", "faceset", "Facesets from and for other programs."),
     "train": ("model", "train", "Train a model on two facesets."),
     "model": ("model_tools", "model", "Look at a model, change a run's options, time-lapse."),
+    "import-dfl": ("dfl", "import_dfl", "Take over a model that DeepFaceLab trained."),
     "export": ("model", "export", "Write a trained model as one .dfm file."),
     "merge": ("merge", "merge", "Put the model's face into a clip, with a matte."),
     "weights": ("weights", "weights", "List, fetch, import and verify the detectors' networks."),
