@@ -164,8 +164,10 @@ def test_eyes_and_mouth_priority_adds_300_times_their_absolute_error():
     image, mask, target, target_mask = pair(64)
     parts = eyes(64)
     arrays = tensors(image, mask, target, target_mask)
-    plain = reconstruction_loss(*arrays, saehd_weights(64))
-    more = reconstruction_loss(*arrays, saehd_weights(64, eyes_mouth=True), parts=tensors(parts)[0])
+    plain = reconstruction_loss(*arrays, weights=saehd_weights(64))
+    more = reconstruction_loss(
+        *arrays, weights=saehd_weights(64, eyes_mouth=True), parts=tensors(parts)[0]
+    )
     expected = 300 * np.abs((image - target) * parts).mean((1, 2, 3))
     np.testing.assert_allclose((more - plain).numpy(), expected, rtol=1e-3)
 
@@ -173,7 +175,7 @@ def test_eyes_and_mouth_priority_adds_300_times_their_absolute_error():
 def test_weights_with_parts_ask_for_their_mask():
     """A forgotten mask is an error, not a silent loss without the term."""
     with pytest.raises(ValueError, match="parts"):
-        reconstruction_loss(*tensors(*pair(64)), saehd_weights(64, eyes_mouth=True))
+        reconstruction_loss(*tensors(*pair(64)), weights=saehd_weights(64, eyes_mouth=True))
 
 
 def test_total_variation_counts_rows_and_columns_and_not_channels():
@@ -204,7 +206,9 @@ def test_amp_weighs_two_windows_and_parts_and_for_dst_a_little_background(side):
         expected += 0.1 * ((outside - target * (1 - soft)) ** 2).mean((1, 2, 3))
         expected += 1e-6 * sum((np.diff(outside, axis=k) ** 2).sum((1, 2, 3)) for k in (2, 3))
     arrays = tensors(image, mask, target, target_mask)
-    made = reconstruction_loss(*arrays, amp_weights(resolution, side), parts=tensors(parts)[0])
+    made = reconstruction_loss(
+        *arrays, weights=amp_weights(resolution, side), parts=tensors(parts)[0]
+    )
     np.testing.assert_allclose(made.numpy(), expected, rtol=2e-4)
 
 

@@ -23,7 +23,8 @@ LEAST_WEIGHT = 16.0  # pixels; fewer say nothing about a face's colour
 LAB_SPREAD_FLOOR = 0.1  # Lab units, too little to see: a flat channel is moved but not amplified
 VARIANCE_FLOOR = 1e-5  # about one 8-bit level squared: the same for covariances
 SAMPLES = 4096  # face pixels that stand for all; a face at 64 px
-LATTICE = 17  # colours on each axis, as in film look-up tables
+LATTICE = 17  # colours on each axis of the face's range, as in film look-up tables
+LATTICE_RIM = 1 / 255  # beyond that range on each side, so that a flat face has a lattice too
 IDT_ROUNDS = 20  # DeepFaceLab's, as the next
 IDT_STEP = 1 / 20  # share of the way in each round: in all two thirds of it, and no grain
 IDT_BINS = 256
@@ -114,17 +115,15 @@ def monge_kantorovich(
 def iterative_distribution(
     pictures: Tensor, masks: Tensor, references: Tensor, reference_masks: Tensor, axes: Tensor
 ) -> Tensor:
-    source, target = sample_face(pictures, masks), sample_face(references, reference_masks)
-    lattice = _lattice(pictures.device).expand(len(pictures), -1, -1)
-    return _look_up(pictures, move_by_histograms(source, target, lattice, axes) - lattice)
+    """Histogram to histogram along random axes."""
+    return _by_lattice(move_by_histograms, pictures, masks, references, reference_masks, axes)
 
 
 def sliced_transport(
     pictures: Tensor, masks: Tensor, references: Tensor, reference_masks: Tensor, axes: Tensor
 ) -> Tensor:
-    source, target = sample_face(pictures, masks), sample_face(references, reference_masks)
-    lattice = _lattice(pictures.device).expand(len(pictures), -1, -1)
-    return _look_up(pictures, move_by_sorting(source, target, lattice, axes) - lattice)
+    """Rank to rank along random directions."""
+    return _by_lattice(move_by_sorting, pictures, masks, references, reference_masks, axes)
 
 
 Method = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -237,21 +236,31 @@ def move_by_sorting(source: Tensor, target: Tensor, points: Tensor, directions: 
     return moving[:, count:]
 
 
-def _lattice(device: torch.device) -> Tensor:
-    """(1, LATTICE^3, 3): colours in the order of a volume whose last axis is red."""
-    steps = torch.linspace(0, 1, LATTICE, device=device)
-    blue, green, red = torch.meshgrid(steps, steps, steps, indexing="ij")
-    return torch.stack([red, green, blue], dim=-1).view(1, -1, 3)
-
-
-def _look_up(pictures: Tensor, shifts: Tensor) -> Tensor:
-    """Every pixel moved by the shift of its colour, (N, LATTICE^3, 3), linear in between."""
+def _by_lattice(
+    move: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
+    pictures: Tensor,
+    masks: Tensor,
+    references: Tensor,
+    reference_masks: Tensor,
+    axes: Tensor,
+) -> Tensor:
+    """Every pixel moved as the nearest colours of a lattice over the face's range move, linear in
+    between; a colour beyond the lattice moves as its rim.
+    """
     count, _, height, width = pictures.shape
+    source, target = sample_face(pictures, masks), sample_face(references, reference_masks)
+    low = source.amin(dim=1) - LATTICE_RIM  # N 3
+    span = source.amax(dim=1) + LATTICE_RIM - low
+    steps = torch.linspace(0, 1, LATTICE, device=pictures.device)
+    blue, green, red = torch.meshgrid(steps, steps, steps, indexing="ij")
+    unit = torch.stack([red, green, blue], dim=-1).view(1, -1, 3)  # a volume whose last axis is red
+    lattice = low[:, None] + unit * span[:, None]
+    shifts = move(source, target, lattice, axes) - lattice
     volume = shifts.transpose(1, 2).view(count, 3, LATTICE, LATTICE, LATTICE)
-    where = (pictures * 2 - 1).permute(0, 2, 3, 1).view(count, 1, height, width, 3)
-    return (
-        pictures + F.grid_sample(volume, where, "bilinear", "border", align_corners=True)[:, :, 0]
-    )
+    where = (pictures - low[:, :, None, None]) / span[:, :, None, None] * 2 - 1
+    where = where.permute(0, 2, 3, 1).view(count, 1, height, width, 3)
+    shift = F.grid_sample(volume, where, "bilinear", "border", align_corners=True)
+    return pictures + shift[:, :, 0]
 
 
 def rgb_to_lab(pictures: Tensor) -> Tensor:

@@ -85,10 +85,10 @@ class Samples:
         self._lost: set[Key] = set()  # could not be decoded
         self._told: Stretch | None = None  # of the last note about a lost face
         self._folder = faces.folder if watch and isinstance(faces, Faceset) else None
-        self._listing: Future[Listing] | None = None
+        self._listings: list[Future[Listing]] = []  # begun since the last change was taken over
         self._stamps: dict[str, Stamp] = {}
+        self._fresh = state is None
         self._listed_for = -1  # position of the pass that the last listing was begun for
-        self._asked: int | None = None  # position up to which faces were handed out
         self._leaving: list[tuple[int, AlignedFace]] = []  # unused from that position on
 
     @property
@@ -171,11 +171,11 @@ class Samples:
         """
         if self._folder is None:
             return None
-        if self._listing is None or self._listing.done():
+        if not self._listings or self._listings[-1].done():
             names = frozenset(face.path.name for face in self.faces)
-            stamps = dict(self._stamps)
-            self._listing = self._cache.pool.submit(list_changes, self._folder, names, stamps)
-        return self._listing
+            job = self._cache.pool.submit(list_changes, self._folder, names, dict(self._stamps))
+            self._listings.append(job)
+        return self._listings[-1]
 
     def _collect(
         self, kind: str, choose: Callable[[int], Picks], draw: int, part: Part
@@ -217,21 +217,21 @@ class Samples:
         """Before batch `draw` is chosen: take over what a listing found, if a pass begins in it,
         and begin a listing shortly before one does. Waits for nothing.
         """
-        size = self._sampler.batch_size
-        if self._asked is None:
-            self._asked = draw * size
-        newest = self._sampler.stretches[-1]
-        boundary = newest.start_of(newest.pass_at(self._asked - 1) + 1)
-        end = (draw + 1) * size
-        if boundary < end and self._listing is not None and self._listing.done():
-            listing, self._listing = self._listing, None
-            self._take_over(listing, boundary)
+        size, sampler = self._sampler.batch_size, self._sampler
+        if self._fresh:  # a run from before there were states begins where it was
+            sampler.decided = max(sampler.decided, draw * size)
+            self._fresh = False
+        boundary, end = sampler.boundary, (draw + 1) * size
+        done = [listing for listing in self._listings if listing.done()]
+        if boundary < end and done:
+            self._listings = []  # one still under way compares with the list that was
+            self._take_over(done[-1])
         elif boundary - end <= LISTING_AHEAD * size and self._listed_for != boundary:
             self._listed_for = boundary
             self.refresh()
-        self._asked = max(self._asked, end)
+        sampler.decided = max(sampler.decided, end)
 
-    def _take_over(self, listing: Future[Listing], boundary: int) -> None:
+    def _take_over(self, listing: Future[Listing]) -> None:
         try:
             found = listing.result()
         except OSError as error:
@@ -250,7 +250,7 @@ class Samples:
             self._progress.note(f"no {self.side} face is left in the folder; those in memory stay")
             return
         went = [face for face in unique if face.path.name in found.gone]
-        new = self._sampler.change(faces, boundary)
+        new = self._sampler.change(faces)
         self._leaving += [(new.first, face) for face in went]
         for face in found.came:
             self._cache.keep(face)

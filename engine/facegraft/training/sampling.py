@@ -74,19 +74,25 @@ class Sampler:
     ) -> None:
         self._key, self.batch_size, self.uniform_yaw = (seed, side), batch_size, uniform_yaw
         self.stretches = [Stretch(0, 0, tuple(faces))]
+        self.decided = 0  # the position up to which no change of the list may reach any more
         if state is not None:
-            self.stretches = _restored(state, tuple(faces), batch_size)
+            self.stretches, self.decided = _restored(state, tuple(faces), batch_size)
         self._bins: dict[Stretch, list[np.ndarray]] = {}
 
     def stretch_at(self, position: int) -> Stretch:
         begun = [s for s in self.stretches if s.first <= position]
         return begun[-1] if begun else self.stretches[0]
 
-    def change(self, faces: Sequence[AlignedFace], position: int) -> Stretch:
-        """Another list from the first pass that begins at `position` or later."""
-        old = self.stretches[-1]
-        number = old.pass_at(position - 1) + 1
-        new = Stretch(number, old.start_of(number), tuple(faces))
+    @property
+    def boundary(self) -> int:
+        """The position of the first pass that another list could begin with."""
+        newest = self.stretches[-1]
+        return newest.start_of(newest.pass_at(self.decided - 1) + 1)
+
+    def change(self, faces: Sequence[AlignedFace]) -> Stretch:
+        """Another list, from the boundary on."""
+        number = self.stretches[-1].pass_at(self.boundary)
+        new = Stretch(number, self.boundary, tuple(faces))
         kept = [s for s in self.stretches if s.first < new.first]
         self.stretches = [*kept[-STRETCHES:], new]
         self._bins = {s: bins for s, bins in self._bins.items() if s in self.stretches}
@@ -136,7 +142,7 @@ class Sampler:
             }
             for s in self.stretches[at:]
         ]
-        return {"draw": draw, "stretches": stretches}
+        return {"draw": draw, "ahead": self.decided - position, "stretches": stretches}
 
 
 def yaw_bins(yaws: Sequence[float]) -> list[np.ndarray]:
@@ -163,8 +169,8 @@ def _pack(faces: Sequence[AlignedFace]) -> str:
 
 def _restored(
     state: dict[str, Any], faces: tuple[AlignedFace, ...], batch_size: int
-) -> list[Stretch]:
-    """The stretches of a state over the faces that are there now.
+) -> tuple[list[Stretch], int]:
+    """The stretches of a state over the faces that are there now, and what is decided of them.
 
     A pass under way goes on with its own list; the neighbour of a face that is missing stands in
     for it. Where less than half is left these are other faces, and a new pass begins at once.
@@ -172,6 +178,8 @@ def _restored(
     digest, by_label = list_digest(faces), {_label(face): face for face in faces}
     stretches: list[Stretch] = []
     try:
+        position = int(state["draw"]) * batch_size
+        decided = position + int(state["ahead"])
         for values in state["stretches"]:
             number, first = int(values["pass"]), int(values["first"])
             if values["digest"] == digest:
@@ -180,13 +188,12 @@ def _restored(
             labels = zlib.decompress(base64.b64decode(values["faces"])).decode().split("\n")
             present = [by_label.get(label) for label in labels]
             if sum(face is not None for face in present) * 2 < len(labels):
-                position = int(state["draw"]) * batch_size
                 passes = math.ceil((position - first) / len(labels))
-                return [Stretch(number + max(1, passes), position, faces)]
+                return [Stretch(number + max(1, passes), position, faces)], position
             stretches.append(Stretch(number, first, _filled(present)))
     except (KeyError, TypeError, ValueError, zlib.error) as error:
         raise CheckpointError(f"the sampler's state lacks or garbles {error}") from error
-    return stretches or [Stretch(0, 0, faces)]
+    return stretches, decided
 
 
 def _filled(present: list[AlignedFace | None]) -> tuple[AlignedFace, ...]:
