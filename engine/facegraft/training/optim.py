@@ -1,8 +1,9 @@
 """AdaBelief and RMSprop as DeepFaceLab steps them, in place and block by block.
 
-Both take the usual parameters of a torch optimizer and two of DeepFaceLab's own:
+Both take the usual parameters of a torch optimizer, two of DeepFaceLab's own and one of ours:
     keep    learning-rate dropout: each weight takes part in a step with this probability
     cosine  period in steps of a learning rate that swings between `lr` and 0; 0 is a constant one
+    on_cpu  the state stays in the processor's memory and the step is made there
 Formulas: AdaBelief is Zhuang et al. 2020 without bias correction, epsilon outside the root.
 
 A step is drawn from (seed, step number) alone and the step number is part of `state_dict`, so a
@@ -37,11 +38,18 @@ class _BlockOptimizer(Optimizer):
     state_names: tuple[str, ...]
 
     def __init__(
-        self, params: Iterable[Any], lr: float, keep: float, cosine: int, seed: int, **more: float
+        self,
+        params: Iterable[Any],
+        lr: float,
+        keep: float,
+        cosine: int,
+        seed: int,
+        on_cpu: bool,
+        **more: float,
     ):
         if lr <= 0 or not 0 < keep <= 1 or cosine < 0:
             raise ValueError(f"lr {lr}, keep {keep}, cosine {cosine}: out of range")
-        defaults = dict(lr=lr, keep=keep, cosine=cosine, seed=seed, step=0, **more)
+        defaults = dict(lr=lr, keep=keep, cosine=cosine, seed=seed, on_cpu=on_cpu, step=0, **more)
         super().__init__(params, defaults)
 
     def _fraction(
@@ -66,10 +74,14 @@ class _BlockOptimizer(Optimizer):
         if group["cosine"]:
             lr *= (math.cos(2 * math.pi * group["step"] / group["cosine"]) + 1) / 2
         params = [p for p in group["params"] if p.grad is not None]
-        rows = [(p, self._laid_out(p, p.grad), *self._state_of(p)) for p in params]
+        homes = [p.detach().cpu() if group["on_cpu"] else p for p in params]
+        rows = [
+            (home, self._laid_out(home, p.grad), *self._state_of(p, home))
+            for p, home in zip(params, homes, strict=True)
+        ]
         generator = None
         if group["keep"] < 1 and params:
-            generator = torch.Generator(params[0].device)
+            generator = torch.Generator(homes[0].device)
             generator.manual_seed((group["seed"] << 32) + group["step"])
         for weights, grads, *states in _blocks(rows):
             numerators, roots = self._fraction(grads, tuple(states), group)
@@ -77,22 +89,25 @@ class _BlockOptimizer(Optimizer):
             if generator is not None:
                 _drop(roots, group["keep"], generator)
             torch._foreach_addcdiv_(weights, numerators, roots, -lr)
+        if group["on_cpu"]:
+            for param, home in zip(params, homes, strict=True):
+                param.copy_(home)
         group["step"] += 1
 
-    def _state_of(self, param: Tensor) -> Iterator[Tensor]:
+    def _state_of(self, param: Tensor, home: Tensor) -> Iterator[Tensor]:
         state = self.state[param]
         for name in self.state_names:
             if name not in state:
-                state[name] = torch.zeros_like(param)
-            state[name] = self._laid_out(param, state[name])
+                state[name] = torch.zeros_like(home)
+            state[name] = self._laid_out(home, state[name])
             yield state[name]
 
     @staticmethod
-    def _laid_out(param: Tensor, other: Tensor) -> Tensor:
-        """`other` with the memory order of `param`, which a restored state may lack."""
-        if other.stride() == param.stride():
+    def _laid_out(home: Tensor, other: Tensor) -> Tensor:
+        """`other` on the device and with the memory order of `home`, which it may lack."""
+        if other.stride() == home.stride() and other.device == home.device:
             return other
-        return torch.empty_like(param).copy_(other)
+        return torch.empty_like(home).copy_(other)
 
 
 class AdaBelief(_BlockOptimizer):
@@ -109,8 +124,9 @@ class AdaBelief(_BlockOptimizer):
         keep: float = 1.0,
         cosine: int = 0,
         seed: int = 0,
+        on_cpu: bool = False,
     ):
-        super().__init__(params, lr, keep, cosine, seed, beta1=betas[0], beta2=betas[1])
+        super().__init__(params, lr, keep, cosine, seed, on_cpu, beta1=betas[0], beta2=betas[1])
 
     def _fraction(
         self, grads: Views, states: tuple[Views, ...], group: dict[str, Any]
@@ -137,8 +153,9 @@ class RMSprop(_BlockOptimizer):
         keep: float = 1.0,
         cosine: int = 0,
         seed: int = 0,
+        on_cpu: bool = False,
     ):
-        super().__init__(params, lr, keep, cosine, seed, rho=rho)
+        super().__init__(params, lr, keep, cosine, seed, on_cpu, rho=rho)
 
     def _fraction(
         self, grads: Views, states: tuple[Views, ...], group: dict[str, Any]
