@@ -7,8 +7,9 @@ picture. (DeepFaceLab takes the whole square, and for rct the black outside of a
 rct: Reinhard et al. 2001. mkl: Pitie and Kokaram 2007. idt: Pitie et al. 2005. sot: sliced optimal
 transport, Rabin et al. 2011. The last two move points of a distribution. Here they move a sample of
 the face's pixels and, with them, a lattice of colours that the picture is then looked up in: the
-cost is the same for any resolution, and equal colours stay equal, so that no grain appears which
-would have to be smoothed away after it.
+cost is the same for any resolution, and equal colours stay equal, so that no grain appears. The
+exact match of sot also stretches what small differences skin has into blotches: as in DeepFaceLab
+its change is blurred over the picture.
 """
 
 from collections.abc import Callable
@@ -17,19 +18,21 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from facegraft.training.gaussian import blur
 from facegraft.training.kinds import ColorTransfer
 
 LEAST_WEIGHT = 16.0  # pixels; fewer say nothing about a face's colour
 LAB_SPREAD_FLOOR = 0.1  # Lab units, too little to see: a flat channel is moved but not amplified
 VARIANCE_FLOOR = 1e-5  # about one 8-bit level squared: the same for covariances
-SAMPLES = 4096  # face pixels that stand for all; a face at 64 px
-LATTICE = 17  # colours on each axis of the face's range, as in film look-up tables
+SAMPLES = 2048  # face pixels that stand for all, about what a face has at 64 px
+LATTICE = 11  # colours on each axis of the face's range; odd, so that its middle is one
 LATTICE_RIM = 1 / 255  # beyond that range on each side, so that a flat face has a lattice too
 IDT_ROUNDS = 20  # DeepFaceLab's, as the next
 IDT_STEP = 1 / 20  # share of the way in each round: in all two thirds of it, and no grain
 IDT_BINS = 256
 SOT_STEPS = 10  # DeepFaceLab's in training, as the next
 SOT_DIRECTIONS = 5
+SOT_BLUR = 1 / 16  # of the side: DeepFaceLab's 16 px at 256, whatever the colours
 
 # linear sRGB to CIE XYZ over the white point D65, as OpenCV has it
 _TO_XYZ = torch.tensor(
@@ -116,14 +119,15 @@ def iterative_distribution(
     pictures: Tensor, masks: Tensor, references: Tensor, reference_masks: Tensor, axes: Tensor
 ) -> Tensor:
     """Histogram to histogram along random axes."""
-    return _by_lattice(move_by_histograms, pictures, masks, references, reference_masks, axes)
+    return by_lattice(move_by_histograms, pictures, masks, references, reference_masks, axes)
 
 
 def sliced_transport(
     pictures: Tensor, masks: Tensor, references: Tensor, reference_masks: Tensor, axes: Tensor
 ) -> Tensor:
     """Rank to rank along random directions."""
-    return _by_lattice(move_by_sorting, pictures, masks, references, reference_masks, axes)
+    made = by_lattice(move_by_sorting, pictures, masks, references, reference_masks, axes)
+    return pictures + blur(made - pictures, pictures.shape[2] * SOT_BLUR, repeat_rim=True)
 
 
 Method = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -236,7 +240,7 @@ def move_by_sorting(source: Tensor, target: Tensor, points: Tensor, directions: 
     return moving[:, count:]
 
 
-def _by_lattice(
+def by_lattice(
     move: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
     pictures: Tensor,
     masks: Tensor,
