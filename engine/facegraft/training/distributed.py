@@ -74,8 +74,7 @@ class Group:
         """True on every rank if it is on one: a stop, a save that is due."""
         if self.size == 1:
             return flag
-        device = torch.device("cuda", self.local_rank) if _on_gpu() else torch.device("cpu")
-        value = torch.tensor(int(flag), device=device)
+        value = torch.tensor(int(flag))  # on the CPU: asking a GPU would wait for its queue
         _guarded(dist.all_reduce, value, op=dist.ReduceOp.MAX)
         return bool(value.item())
 
@@ -103,7 +102,7 @@ def join_group(use_gpu: bool | None = None, timeout: float = TIMEOUT) -> Group:
         os.environ.setdefault("TORCH_NCCL_BLOCKING_WAIT", "1")
     _guarded(
         dist.init_process_group,
-        "nccl" if use_gpu else "gloo",
+        "cpu:gloo,cuda:nccl" if use_gpu else "gloo",
         rank=rank,
         world_size=size,
         timeout=timedelta(seconds=timeout),
@@ -121,10 +120,6 @@ def share_of_batch(batch_size: int, group: Group) -> int:
             f"{nearest}"
         )
     return batch_size // group.size
-
-
-def _on_gpu() -> bool:
-    return dist.get_backend() == "nccl"
 
 
 def _guarded(call: Callable[..., object], *args: object, **kwargs: object) -> None:
