@@ -18,6 +18,7 @@ from tests.engine.dfl_files import (
     write_dfl_faceset,
 )
 from tests.engine.dfl_models import SAEHD_OPTIONS, Reference, write_model
+from tests.engine.training_faces import write_faceset
 
 
 def facegraft(*arguments: object) -> Result:
@@ -63,4 +64,15 @@ def test_a_model_becomes_a_run(tmp_path: Path) -> None:
     assert "df-ud of 64 px, whole_face, iteration 1,234; it holds net" in done.output
     assert "optimizer starts without memory" in done.output
     done = facegraft("export", tmp_path / "run", tmp_path / "new.dfm")
+    assert done.exit_code == 0, done.output
+
+    write_faceset(tmp_path / "src", 2)
+    write_faceset(tmp_path / "dst", 2, (120, 150, 190))
+    done = facegraft(
+        "train", tmp_path / "src", tmp_path / "dst", tmp_path / "run", "--target-iterations", 1235,
+        "--threads", 1, "--device", "cpu",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "iteration 1,235" in done.output
+    done = facegraft("export", tmp_path / "run", tmp_path / "on.dfm")
     assert done.exit_code == 0, done.output

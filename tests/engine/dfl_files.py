@@ -74,7 +74,7 @@ def dfl_picture(values: dict[str, Any], size: int = 256) -> bytes:
     return cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, 97])[1].tobytes()
 
 
-def dfl_jpeg(picture: bytes, values: dict[str, Any], protocol: int = 4) -> bytes:
+def dfl_jpeg(picture: bytes, values: Any, protocol: int = 4) -> bytes:
     """The picture with the dict in APP15, behind the APP0 that OpenCV writes."""
     assert picture[2:4] == b"\xff\xe0"
     end = 4 + struct.unpack(">H", picture[4:6])[0]

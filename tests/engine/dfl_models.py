@@ -197,11 +197,12 @@ def convolve(x: np.ndarray, weight: np.ndarray, stride: int) -> np.ndarray:
     x = np.pad(x, [(0, 0), (kh // 2, kh // 2), (kw // 2, kw // 2), (0, 0)])
     height, width = (x.shape[1] - kh) // stride + 1, (x.shape[2] - kw) // stride + 1
     rows, columns = stride * (height - 1) + 1, stride * (width - 1) + 1
-    return sum(
+    taps = [
         x[:, i : i + rows : stride, j : j + columns : stride] @ weight[i, j]
         for i in range(kh)
         for j in range(kw)
-    )
+    ]
+    return np.sum(taps, axis=0)
 
 
 def convolve_transposed(x: np.ndarray, weight: np.ndarray, stride: int) -> np.ndarray:

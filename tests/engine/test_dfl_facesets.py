@@ -3,6 +3,7 @@
 import os
 import pickle
 import struct
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -163,8 +164,8 @@ def test_frames_are_numbered_from_one_and_a_clip_tells_their_size(tmp_path: Path
     origin = Faceset.open(tmp_path / "plain")[1].origin
     assert (origin.frame_name, origin.frame_index, origin.frame_width) == ("00002", 1, 0)
     clip = SourceInfo(
-        Path("dst.mp4"), FRAME_W, FRAME_H, 2, 25, 8, ColorTags(), False, True
-    )  # fmt: skip
+        Path("dst.mp4"), FRAME_W, FRAME_H, 2, Fraction(25), 8, ColorTags(), False, True
+    )
     import_faceset(tmp_path / "in", tmp_path / "full", clip=clip)
     origin = Faceset.open(tmp_path / "full")[1].origin
     assert (origin.source_name, origin.frame_index, origin.pts) == ("dst.mp4", 1, "1/25")
@@ -223,7 +224,8 @@ def test_a_written_pak_has_dfls_layout_and_reads_back(tmp_path: Path, monkeypatc
     second = data[base + offsets[1] : base + offsets[2]]
     assert read_app15(second)["source_filename"] == "00002.png"
     last = data[base + offsets[2] :]
-    assert cv2.imdecode(np.frombuffer(last, np.uint8), cv2.IMREAD_COLOR).shape == (256, 256, 3)
+    picture = cv2.imdecode(np.frombuffer(last, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None and picture.shape == (256, 256, 3)
 
     import_faceset(tmp_path / "packed" / "faceset.pak", tmp_path / "again")
     for a, b in zip(Faceset.open(tmp_path / "ours"), Faceset.open(tmp_path / "again"), strict=True):

@@ -36,8 +36,8 @@ from tests.engine.dfl_models import (
 TOLERANCE = 1e-5  # of outputs 0..1: float32 here, float64 in the reference
 
 
-def notes_of(*arguments) -> tuple[str, ...]:
-    return import_model(*arguments, lambda text: None).notes
+def notes_of(folder: Path, name: str, run: Path) -> tuple[str, ...]:
+    return import_model(folder, name, run, lambda text: None).notes
 
 
 def saved(run: Path) -> Checkpoint:
@@ -90,8 +90,8 @@ def test_saehd_computes_the_same(tmp_path: Path, archi: str) -> None:
 
 
 def test_dims_that_differ_are_not_confused(tmp_path: Path) -> None:
-    dims = {"resolution": 96, "ae_dims": 40, "e_dims": 18, "d_dims": 20, "d_mask_dims": 22}
-    reference = Reference("liae-ud", 96, 40, 18, 20, 22)
+    dims = {"resolution": 64, "ae_dims": 40, "e_dims": 18, "d_dims": 20, "d_mask_dims": 22}
+    reference = Reference("liae-ud", 64, 40, 18, 20, 22)
     options = {**SAEHD_OPTIONS, **dims, "archi": "liae-ud"}
     write_model(tmp_path, "my_face_SAEHD", reference.files, options)
     import_model(tmp_path, "my_face", tmp_path / "run", print)
@@ -229,7 +229,9 @@ def test_the_patch_discriminator_computes_the_same(tmp_path: Path) -> None:
     optimizer = AdaBelief(critic.parameters(), 5e-5)
     restore_optimizer(saved(tmp_path / "run"), "gan_optimizer", optimizer, critic)
     np.testing.assert_array_equal(
-        optimizer.state[critic.upconvs[0].weight]["mean"].numpy().transpose(2, 3, 1, 0),
+        optimizer.state[dict(critic.named_parameters())["upconvs.0.weight"]]["mean"]
+        .numpy()
+        .transpose(2, 3, 1, 0),
         files["GAN_opt"]["ms_D_src/upconvs_0/weight_0:0"],
     )
 

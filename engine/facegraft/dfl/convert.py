@@ -134,8 +134,8 @@ def to_dfl(aligned: AlignedFace, mask: bytes) -> DflFace:
         face = replace(face, face_type=kept["face_type"])
     if _text(kept["source_filename"]):
         face = replace(face, source_filename=kept["source_filename"])
-    if _is_rect(kept["source_rect"]):
-        face = replace(face, source_rect=tuple(kept["source_rect"]))
+    if rect := _rect(kept["source_rect"]):
+        face = replace(face, source_rect=rect)
     return face
 
 
@@ -143,7 +143,8 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _is_rect(value: Any) -> bool:
+def _rect(value: Any) -> tuple[float, ...] | None:
     if not isinstance(value, list) or len(value) != 4:
-        return False
-    return all(isinstance(v, int | float) and math.isfinite(v) for v in value)
+        return None
+    is_good = all(isinstance(v, int | float) and math.isfinite(v) for v in value)
+    return tuple(value) if is_good else None
