@@ -10,14 +10,13 @@ from facegraft.training.color_augment import blur_out, draw_hsv, shift_hsv
 from facegraft.training.color_transfer import (
     by_lattice,
     draw_axes,
-    lab_to_rgb,
     move_by_histograms,
     move_by_sorting,
-    rgb_to_lab,
     sample_face,
     transfer_color,
 )
 from facegraft.training.kinds import ColorTransfer
+from facegraft.training.lab import lab_to_rgb, rgb_to_lab
 
 R = 64
 METHODS = [method for method in ColorTransfer if method is not ColorTransfer.NONE]
