@@ -19,7 +19,7 @@ _SUFFIXES = {".png", ".jpg", ".jpeg"}
 class FaceTable:
     """Faces by frame index of the clip they were found in."""
 
-    size: tuple[int, int]  # width and height of the clip's frames, px
+    size: tuple[int, int]  # width and height of the clip's frames, px; 0 where nobody knows
     frames: dict[int, list[Landmarks]]
 
     def at(self, index: int, width: int, height: int) -> list[Landmarks]:
@@ -27,6 +27,8 @@ class FaceTable:
 
         Raises: ParameterError where that size has other proportions.
         """
+        if 0 in self.size:  # faces of other programs, taken as of this very clip
+            return self.frames.get(index, [])
         fx, fy = width / self.size[0], height / self.size[1]
         if abs(fx / fy - 1) > _SAME_SHAPE:
             raise ParameterError(

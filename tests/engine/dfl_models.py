@@ -25,7 +25,7 @@ class Maker:
     def layer(self, path: str, *shape: int) -> None:
         bias = shape[2] if path.startswith("upconvs") else shape[-1]
         fan = np.prod(shape[:-1])
-        gain = 0.6 if path.startswith("out_conv") else self.gain  # outputs off 0 and 1
+        gain = 0.4 if path.startswith("out_conv") else self.gain  # outputs off 0 and 1
         spread = gain / np.sqrt(fan)
         self.arrays[f"{path}/weight:0"] = self.rng.normal(0, spread, shape).astype(np.float32)
         self.arrays[f"{path}/bias:0"] = self.rng.normal(0, 0.2, bias).astype(np.float32)
@@ -94,7 +94,7 @@ class Reference:
 
     def _new(self, name: str, seed: int, make: Callable[[Maker], None]) -> None:
         # x*cos(x) is steeper the larger x is: a deep net of it would blow every rounding up
-        maker = Maker(seed, gain=0.9 if self.c else 1.4)
+        maker = Maker(seed, gain=1.0 if self.c else 1.4)
         make(maker)
         self.files[name] = maker.arrays
 

@@ -14,7 +14,8 @@ from facegraft.dfl.facesets import export_faceset, import_faceset, safe_name
 from facegraft.errors import Cancelled, DflFormatError, EmptyFaceset, ParameterError, SourceNotFound
 from facegraft.faces.align import transform_points
 from facegraft.faces.faceset import Faceset, read_image, read_mask, write_encoded
-from facegraft.media.source import ColorTags, SourceInfo
+from facegraft.media.source import ColorTags, Frame, SourceInfo
+from facegraft.merge.clip_faces import faces_from_set
 from facegraft.model_spec import FaceType
 from facegraft.progress import Silent
 from tests.engine.dfl_files import (
@@ -163,6 +164,10 @@ def test_frames_are_numbered_from_one_and_a_clip_tells_their_size(tmp_path: Path
     import_faceset(tmp_path / "in", tmp_path / "plain")
     origin = Faceset.open(tmp_path / "plain")[1].origin
     assert (origin.frame_name, origin.frame_index, origin.frame_width) == ("00002", 1, 0)
+    big = SourceInfo(Path("a.mp4"), 1920, 1080, 9, Fraction(25), 8, ColorTags(), False, True)
+    frame = Frame(np.zeros((1080, 1920, 3), np.uint8), 1, Fraction(1, 25), "000001")
+    (face,) = faces_from_set(Faceset.open(tmp_path / "plain"), big)(frame)
+    np.testing.assert_allclose(face.landmarks, dfl_landmarks() + 0.5, atol=1e-3)  # not scaled
     clip = SourceInfo(
         Path("dst.mp4"), FRAME_W, FRAME_H, 2, Fraction(25), 8, ColorTags(), False, True
     )
