@@ -18,6 +18,7 @@
     │   └── ParityError         the exported file does not compute what the network computes
     ├── DflFormatError          a file of DeepFaceLab's that is damaged or asks to run something
     ├── TrainingDiverged        the loss is no longer a number
+    ├── OutOfMemory             the device cannot hold the run
     ├── TrainingInterrupted     a worker of a distributed run was lost
     ├── CheckpointError         a run that cannot be loaded or does not fit the options
     ├── RunInUse                a run's folder that another training holds
@@ -86,6 +87,9 @@ class DflFormatError(FacegraftError, ValueError): ...
 
 
 class TrainingDiverged(FacegraftError, ArithmeticError): ...
+
+
+class OutOfMemory(FacegraftError, MemoryError): ...
 
 
 class TrainingInterrupted(FacegraftError, ConnectionError): ...

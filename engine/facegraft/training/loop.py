@@ -43,6 +43,7 @@ from facegraft.training.distributed import Group, join_group, share_of_batch
 from facegraft.training.divergence import LossGuard
 from facegraft.training.edits import changed_params
 from facegraft.training.events import EventLog
+from facegraft.training.fit import explained, with_batch
 from facegraft.training.history import HISTORY_NAME, History, draw_curve
 from facegraft.training.kinds import ColorTransfer
 from facegraft.training.lock import lock_run
@@ -92,8 +93,8 @@ def train(
     process calls this alike: they share each batch, and the first one writes.
 
     Raises: ParameterError for options that do not fit the run, BadAlignedImage, CheckpointError,
-    WriteError (the last save stays), TrainingDiverged, RunInUse, TrainingInterrupted when another
-    process of the group is gone, Cancelled before the first iteration.
+    WriteError (the last save stays), TrainingDiverged, RunInUse, OutOfMemory, TrainingInterrupted
+    when another process of the group is gone, Cancelled before the first iteration.
     """
     progress = progress or Silent()
     run_folder = Path(run_folder)
@@ -122,6 +123,10 @@ def train(
                     f"with learning_rate {params.learning_rate:g}"
                 )
                 continue
+            except (RuntimeError, MemoryError) as error:
+                if explanation := explained(error, params):
+                    raise explanation from error
+                raise
             results.append(result)
             if edited is None:
                 return replace(
@@ -159,11 +164,12 @@ def _session(
         if group.rank == 0:
             set_damaged_aside(run_folder, resumed)
         _note_other_facesets(resumed, src, dst, progress)
+    device = choose_device(params, group.local_rank)
+    autocast = choose_precision(params, device)
+    torch.set_num_threads(params.threads or os.cpu_count() or 1)
+    params = with_batch(params, device, autocast, group, progress.note)
     share_of_batch(params.batch_size, group)
     active = pretraining_values(params)  # what is really done; the run keeps what was asked for
-    device = choose_device(active, group.local_rank)
-    autocast = choose_precision(active, device)
-    torch.set_num_threads(active.threads or os.cpu_count() or 1)
     _log.info("training on %s in %s", device, autocast or torch.float32)
 
     # 2. Networks and optimizers, fresh from the seed, as they were saved, or from another run.
@@ -223,13 +229,13 @@ def _session(
 
         def draw_pictures() -> None:
             assert history is not None
-            chosen = [
+            faces_src, faces_dst = (
                 side.squares(choose_faces(side.faces, number=sheet_number)).to(device)
                 for side in (batches.src, batches.dst)
-            ]
+            )
             try:  # a picture is not worth the run
                 history.flush()
-                sheet = preview_sheet(trainer.net, *chosen, autocast)
+                sheet = preview_sheet(trainer.net, faces_src, faces_dst, autocast)
                 keep = params.preview_history and sheet_number == 0
                 write_preview(run_folder, iteration, sheet, keep)
                 write_png(run_folder / CURVE_NAME, draw_curve(history.rows))
