@@ -61,7 +61,7 @@ def test_a_model_becomes_a_run(tmp_path: Path) -> None:
     write_model(tmp_path / "model", "new_SAEHD", files, SAEHD_OPTIONS, 1234)
     done = facegraft("import-dfl", tmp_path / "model", "new", tmp_path / "run")
     assert done.exit_code == 0, done.output
-    assert "df-ud of 64 px, whole_face, iteration 1,234; it holds net" in done.output
+    assert "df-ud of 64 px, whole_face, iteration 1,234; it holds net, optimizer" in done.output
     assert "optimizer starts without memory" in done.output
     done = facegraft("export", tmp_path / "run", tmp_path / "new.dfm")
     assert done.exit_code == 0, done.output

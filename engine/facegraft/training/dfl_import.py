@@ -98,7 +98,7 @@ def import_model(folder: Path, name: str, run_folder: Path, note: Note) -> Impor
 def _networks(
     model: DflModel, params: TrainParams, notes: list[str]
 ) -> dict[str, dict[str, Tensor]]:
-    """Groups "net" and, where its memory fits, "optimizer". Raises: DflFormatError."""
+    """Groups "net" and "optimizer". Raises: DflFormatError."""
     with torch.device("meta"):  # names and shapes alone
         net = build(params.spec)
     layers = network_layers(params.spec)
@@ -168,21 +168,23 @@ def _optimizer(
     params: TrainParams,
     notes: list[str],
 ) -> dict[str, dict[str, Tensor]]:
-    """{group: state}, or {} and a note: without its memory an optimizer only starts slower."""
+    """{group: state}; of its step alone and with a note where the memory is missing or misfit,
+    since without it an optimizer only starts slower."""
     path = model.path(file_name)
+    empty = {group: {STEP: torch.tensor(model.iteration)}}
     if not path.exists():
         notes.append(f"{path.name} is not there; that optimizer starts without memory")
-        return {}
+        return empty
     arrays = read_arrays(path)
     states = OPTIMIZER_STATES[params.optimizer.value]
     try:
         converted = convert_optimizer(layers, arrays, _shapes(net), states, str(path))
     except DflFormatError as error:
         notes.append(f"that optimizer starts without memory: {error}")
-        return {}
+        return empty
     if not converted:
         notes.append(f"{path.name} holds nothing of {params.optimizer}; it starts without memory")
-        return {}
+        return empty
     step = int(arrays["iters"].reshape(-1)[0]) if arrays.get("iters", np.empty(0)).size else 0
     tensors = {name: torch.from_numpy(value) for name, value in converted.items()}
     return {group: {STEP: torch.tensor(max(0, step)), **tensors}}
