@@ -14,6 +14,8 @@ the backward pass but the input. Tensors are (N, C, H, W) float32, channels_last
 result; any layout is accepted. It is the same from run to run.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -100,10 +102,12 @@ class _Winograd(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    def backward(
+        ctx: Any, *grad_outputs: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         wants_dx, wants_dw, wants_db = ctx.needs_input_grad
-        x, dy = _channels_last(x), _channels_last(gradient)
+        x, dy = _channels_last(x), _channels_last(grad_outputs[0])
         plan = _Plan(x, weight)
         db = dy.sum(dim=(0, 1, 2)) if wants_db else None
         dy = F.pad(dy, (0, 0, 0, -dy.shape[2] % TILE, 0, -dy.shape[1] % TILE))
@@ -165,7 +169,7 @@ def _is_plain(x: Tensor) -> bool:
         and x.dtype is torch.float32
         and not torch.is_autocast_enabled("cpu")
         and not torch.onnx.is_in_onnx_export()
-        and not torch.jit.is_tracing()
+        and not torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
         and not torch.compiler.is_compiling()
     )
 
