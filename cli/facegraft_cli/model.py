@@ -32,9 +32,21 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
     help="TOML file with any of the options below; flags win over it. A run keeps its own as "
     "MODEL/params.toml.",
 )
+@click.option(
+    "--pretrained",
+    type=click.Path(path_type=Path, exists=True),
+    help="Another run, or one save or backup of it, of the same architecture: a new run begins "
+    "with its weights. Where resolution or dims differ, what fits is taken and the rest is named.",
+)
 @table_options(TrainParams)
 def train(
-    src: Path, dst: Path, model: Path, preset: str | None, config: Path | None, **values: Any
+    src: Path,
+    dst: Path,
+    model: Path,
+    preset: str | None,
+    config: Path | None,
+    pretrained: Path | None,
+    **values: Any,
 ) -> None:
     """Train on the facesets SRC (whose face it will be) and DST (whose face it replaces).
 
@@ -56,7 +68,9 @@ def train(
     chosen = Preset(preset) if preset else None
     with terminal_progress(keys=True) as progress:
         params = resolve(given, chosen, existing=run_params(model, progress.note))
-        result = run_training(Faceset.open(src), Faceset.open(dst), model, params, progress)
+        result = run_training(
+            Faceset.open(src), Faceset.open(dst), model, params, progress, pretrained
+        )
     rate = result.session_iterations / max(1e-9, result.session_seconds)
     click.echo(
         f"{model}: iteration {result.iteration:,}, loss src {result.src_loss:.3f} dst "

@@ -24,7 +24,7 @@ def test_an_honest_run_never_alarms(noise):
 def test_no_number_alarms_from_the_first_iteration(loss):
     guard = LossGuard()
     reason = guard.check(loss)
-    assert reason is not None and f"the loss is {loss:g}" == reason
+    assert reason is not None and f"is {loss:g}" == reason
     assert guard.doubtful
 
 
@@ -37,7 +37,7 @@ def test_a_collapse_alarms_within_patience_and_is_doubtful_before():
         assert guard.check(5.0) is None
         assert guard.doubtful, count
     reason = guard.check(5.0)
-    assert reason is not None and "the loss is 5 and was 0." in reason
+    assert reason is not None and "is 5 and was 0." in reason
     guard.reset()
     assert not guard.doubtful and guard.check(5.0) is None
 

@@ -28,16 +28,16 @@ class LossGuard:
         self._streak = 0  # losses in a row that are far too high
 
     def check(self, loss: float) -> str | None:
-        """What is wrong with the loss of one more iteration, None while nothing is."""
+        """What is wrong with the loss of one more iteration, as "is nan"; None while nothing is."""
         if not math.isfinite(loss):
             self._streak = PATIENCE
-            return f"the loss is {loss:g}"
+            return f"is {loss:g}"
         if len(self._recent) >= WARM_UP and loss > FACTOR * self._usual:
             self._streak += 1
             if self._streak < PATIENCE:
                 return None
             return (
-                f"the loss is {loss:.3g} and was {self._usual:.3g}: more than {FACTOR:g} times as "
+                f"is {loss:.3g} and was {self._usual:.3g}: more than {FACTOR:g} times as "
                 f"high for {self._streak} iterations"
             )
         self._streak = 0
