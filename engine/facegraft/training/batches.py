@@ -50,14 +50,9 @@ class Batches:
                 )
             )  # fmt: skip
         self.src, self.dst = sides
-        blur = params.blur_out_mask
-        self.src_amounts = replace(
-            Amounts.of(params, params.random_src_flip, params.random_warp),
-            hsv_power=params.hsv_power, color_transfer=params.color_transfer, blur_out=blur,
-        )  # fmt: skip
-        self.dst_amounts = replace(
-            Amounts.of(params, params.random_dst_flip, params.random_warp), blur_out=blur
-        )
+        warp = params.random_warp
+        self.src_amounts = Amounts.of(params, params.random_src_flip, warp, src=True)
+        self.dst_amounts = Amounts.of(params, params.random_dst_flip, warp)
         self.waiting_seconds = 0.0  # until faces were on the device, all batches together
 
     def load(self, progress: Progress) -> None:

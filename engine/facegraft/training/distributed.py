@@ -1,6 +1,6 @@
 """Training on several GPUs or machines that torchrun starts: one Group that ranks agree through.
 
-    torchrun --nproc-per-node 2 -m facegraft_cli.main train ...
+    torchrun --nproc-per-node 2 -m facegraft_cli train ...
 
 Every rank runs the whole program on its share of each batch; gradients are averaged after the
 backward pass, in blocks of one flat buffer, so that any network, judge and optimizer works

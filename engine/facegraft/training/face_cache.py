@@ -2,7 +2,7 @@
 
 A square is the face in the training framing and resolution (DeepFaceLab's rule: the transform is
 recomputed from the stored landmarks, pictures cubic with a repeated rim) with two masks beside its
-colours: the face's hull, and eyes with mouth.
+colours: the face's (the stored one, else its hull), and eyes with mouth.
 """
 
 import os
@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 
 from facegraft.errors import BadAlignedImage
-from facegraft.faces.align import compose, transform_points, warp_image
+from facegraft.faces.align import compose, scaled, transform_points, warp_image
 from facegraft.faces.face import AlignedFace
-from facegraft.faces.faceset import read_image, reframe_matrix
+from facegraft.faces.faceset import read_image, read_mask, reframe_matrix
 from facegraft.faces.landmarks import eyes_mouth_mask, hull_mask
 from facegraft.model_spec import FaceType
 
@@ -28,8 +28,8 @@ Key = tuple[Path, str]  # a file and its content
 
 
 def load_square(face: AlignedFace, face_type: FaceType, resolution: int, margin: int) -> np.ndarray:
-    """(S, S, 5) uint8, RGB, hull mask, mask of eyes and mouth, S = resolution + 2 margin px, in the
-    training framing. Raises: BadAlignedImage.
+    """(S, S, 5) uint8 in the training framing, S = resolution + 2 margin px: RGB, face mask (the
+    stored one, else the hull), mask of eyes and mouth. Raises: BadAlignedImage.
     """
     side = resolution + 2 * margin
     matrix = reframe_matrix(face, face_type, resolution)
@@ -39,7 +39,14 @@ def load_square(face: AlignedFace, face_type: FaceType, resolution: int, margin:
         read_image(face), matrix, side, side, cv2.INTER_CUBIC, cv2.BORDER_REPLICATE
     )
     points = transform_points(face.landmarks, compose(matrix, face.frame_to_aligned))
-    hull = hull_mask(points, side, side)
+    hull = hull_mask(points, side, side, face.brow_amount)
+    stored = read_mask(face)
+    if stored is not None:  # drawn by hand or by a mask network: it knows what covers the face
+        across = face.size / stored.shape[1]  # it may be smaller than the picture
+        to_square = compose(matrix, scaled(np.eye(2, 3), across))
+        hull = warp_image(
+            stored, to_square, side, side, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT
+        ) / np.float32(255)
     parts = eyes_mouth_mask(points, side, side) * (hull > 0)
     parts /= max(float(parts.max()), 0.1)  # small eyes are softer than 1; a closed sliver may stay
     square[..., 3] = np.rint(hull * 255)

@@ -55,7 +55,6 @@ def with_batch(
         torch.cuda.synchronize(device)
 
     found = torch.tensor([largest_batch(try_step, high=LARGEST, fits=fits)])
-    found = found.to(device)
     group.broadcast([found])
     batch = int(found) * group.size
     note(f"batch_size {batch} is the largest that runs here")

@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -227,17 +228,21 @@ def _session(
                 except WriteError as error:
                     progress.note(f"WARNING: {error}")
 
-        def draw_pictures() -> None:
-            assert history is not None
+        def sheet_of(number: int) -> np.ndarray:
             faces_src, faces_dst = (
-                side.squares(choose_faces(side.faces, number=sheet_number)).to(device)
+                side.squares(choose_faces(side.faces, number=number)).to(device)
                 for side in (batches.src, batches.dst)
             )
+            return preview_sheet(trainer.net, faces_src, faces_dst, autocast)
+
+        def draw_pictures() -> None:
+            assert history is not None
             try:  # a picture is not worth the run
                 history.flush()
-                sheet = preview_sheet(trainer.net, faces_src, faces_dst, autocast)
-                keep = params.preview_history and sheet_number == 0
-                write_preview(run_folder, iteration, sheet, keep)
+                if params.preview_history or not sheet_number:
+                    write_preview(run_folder, iteration, sheet_of(0), params.preview_history)
+                if sheet_number:
+                    write_preview(run_folder, iteration, sheet_of(sheet_number), False)
                 write_png(run_folder / CURVE_NAME, draw_curve(history.rows))
             except WriteError as error:
                 progress.note(str(error))
@@ -296,10 +301,10 @@ def _session(
                 if draw_due and writes:
                     draw_pictures()
                     drawn_at = time.monotonic()
-                if save_due:
+                # what may be exploding is not saved; equal losses make equal guards on all ranks
+                if save_due and not any(guard.doubtful for guard in guards):
                     saved_at = time.monotonic()
-                    doubtful = any(guard.doubtful for guard in guards)
-                    if writes and not doubtful and save(must=iteration == 1):
+                    if writes and save(must=iteration == 1):
                         back_up(asked=Request.BACKUP in requests)
                         edited = changed_params(run_folder, params, progress.note)
                     if group.any(edited is not None):

@@ -213,8 +213,8 @@ class TrainParams:
     true_face_power: float = control(
         0.0,
         label="True face",
-        help="df only: a second network makes dst codes look like src codes, for more likeness; "
-        "0.01 is usual",
+        help="df only: a second network makes the codes of src pass for those of dst, so that dst "
+        "comes out with more of src's likeness; 0.01 is usual",
         hard=(0.0, 1.0),
         group="Loss",
     )

@@ -30,9 +30,7 @@ from facegraft.training.face_cache import (
     margin_of,
 )
 from facegraft.training.folder_watch import Listing, Stamp, list_changes
-from facegraft.training.sampling import Part, Sampler, Stretch
-from facegraft.training.sampling import part_rows as part_rows
-from facegraft.training.sampling import random_seed as random_seed
+from facegraft.training.sampling import Part, Sampler, Stretch, part_rows
 
 MEMORY_SHARE = 0.4  # of the memory that is free at start, for both sides together
 BATCHES_AHEAD = 4  # hides a slow disk's seek; each costs a batch of memory
