@@ -10,7 +10,7 @@ import torch
 
 from facegraft.errors import BadAlignedImage, Cancelled
 from facegraft.faces.align import align_matrix, transform_points, warp_image
-from facegraft.faces.faceset import Faceset
+from facegraft.faces.faceset import Faceset, read_image, write_encoded
 from facegraft.faces.landmarks import eyes_mouth_mask, hull_mask
 from facegraft.model_spec import FaceType
 from facegraft.progress import Silent
@@ -76,6 +76,22 @@ def test_a_square_of_another_face_type_is_framed_from_the_landmarks(tmp_path):
     parts = eyes_mouth_mask(transform_points(points, matrix), 64, 64)
     assert np.abs(255 * parts / parts.max() - square[..., 4]).max() <= 3
     assert square[..., 4].max() == 255
+
+
+def test_a_stored_mask_counts_instead_of_the_hull(tmp_path):
+    """At half the picture's size, as mask networks make it: a disc stays where it was painted."""
+    face = write_faceset(tmp_path, 1)[0]
+    drawn = np.zeros((48, 48), np.uint8)
+    cv2.circle(drawn, (30, 20), 8, 255, -1)
+    png = cv2.imencode(".png", drawn)[1].tobytes()
+    picture = cv2.imencode(".png", read_image(face)[..., ::-1])[1].tobytes()
+    face = write_encoded(face, picture, png)
+    square = load_square(face, FaceType.FULL, 64, 0)
+    y, x = np.nonzero(square[..., 3] > 127)
+    # pixel centres of 64 from those of 48
+    assert abs(x.mean() - (30.5 * 64 / 48 - 0.5)) < 0.1
+    assert abs(y.mean() - (20.5 * 64 / 48 - 0.5)) < 0.1
+    assert not square[..., 4][square[..., 3] == 0].any()  # what is covered is no eye
 
 
 def test_a_wider_stored_framing_gives_a_margin_of_real_pixels(tmp_path):
