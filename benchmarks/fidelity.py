@@ -1,18 +1,21 @@
 """How near the swap comes to the truth: ada's face on ben's performance, against a rendered answer.
 
-    python benchmarks/fidelity.py [FOOTAGE] [--iterations N] [--preset quick96] [--work FOLDER]
+    python benchmarks/fidelity.py [FOOTAGE] [--preset quick96] [--minutes 10 20 40] [--work FOLDER]
 
-Extracts both clips, trains, exports, merges, and compares inside the true face region, where
-`ada_as_ben_truth` is the answer: PSNR and SSIM of the swap beside those of doing nothing (the dst
-clip itself). Outside the region the swap must equal the clip. Work is kept in FOLDER, so that a
-second run with more iterations trains on. FOOTAGE holds ada_src.mp4, ben_dst.mp4,
-ada_as_ben_truth.mp4 and ben_dst_facemask.zip; without it the benchmark says so and ends.
+Extracts both clips, trains, and after each of the given minutes of training exports, merges and
+compares inside the true face region, where `ada_as_ben_truth` is the answer: PSNR, SSIM and edge
+sharpness of the swap beside those of doing nothing (the dst clip itself). Outside the region the
+swap must equal the clip. Random warp is on for the first part of the longest time, as the field
+trains. Work is kept in FOLDER, so that a later call trains on; `curve.png` shows every score.
+FOOTAGE holds ada_src.mp4, ben_dst.mp4, ada_as_ben_truth.mp4 and ben_dst_facemask.zip; without it
+the benchmark says so and ends.
 """
 
 import argparse
+import json
 import time
 import zipfile
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -28,17 +31,62 @@ from facegraft.media.open import open_source
 from facegraft.merge.frame import merge_frame
 from facegraft.merge.params import MergeParams
 from facegraft.model_spec import FaceType, ModelRecord
-from facegraft.progress import Progress
+from facegraft.progress import Progress, Request
+from facegraft.training.checkpoint import load_checkpoint
 from facegraft.training.export import export_run
 from facegraft.training.loop import train
 from facegraft.training.presets import Preset
 from facegraft.training.run_params import resolve
-from facegraft_cli.report import terminal_progress
+from facegraft_cli.report import TerminalProgress, terminal_progress
 
 FOOTAGE = Path(__file__).parent.parent.parent / "shared" / "footage"
 FILES = ("ada_src.mp4", "ben_dst.mp4", "ada_as_ben_truth.mp4", "ben_dst_facemask.zip")
+SCORES_NAME = "scores.json"
 SHEET_FRAMES = 4  # rows of the picture
 INNER = 0.6  # share of the face region's depth that the inner score keeps: its edge is a blend
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Means over all frames with a visible face, of the swap and of doing nothing."""
+
+    minutes: float  # of training
+    iterations: int
+    psnr: float  # dB, in the face region
+    idle_psnr: float
+    ssim: float
+    idle_ssim: float
+    inner_psnr: float  # dB, where the truth is the src face alone
+    idle_inner_psnr: float
+    sharpness: float  # edge energy by the truth's, 1 is as sharp
+    nearer: float  # share of frames whose PSNR is above doing nothing
+
+
+class Until:
+    """A Progress that asks to stop when a time has passed."""
+
+    def __init__(self, progress: TerminalProgress, seconds: float) -> None:
+        self.inner, self.seconds = progress, seconds
+        self.end = float("inf")
+
+    def start(self, total: int | None, unit: str, done: int = 0) -> None:
+        self.inner.start(total, unit, done)
+        if unit == "iterations":
+            self.end = time.monotonic() + self.seconds
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        self.inner.advance(count, note)
+
+    def note(self, text: str) -> None:
+        self.inner.note(text)
+
+    def take_requests(self) -> list[Request]:
+        late = time.monotonic() >= self.end
+        return [*self.inner.take_requests(), *([Request.STOP] if late else [])]
+
+    @property
+    def cancelled(self) -> bool:
+        return self.inner.cancelled
 
 
 def main() -> None:
@@ -47,26 +95,40 @@ def main() -> None:
     if missing:
         print(f"skipped: {args.footage} lacks {', '.join(missing)}")
         return
+    run, scores = args.work / "run", read_scores(args.work)
+    given = {"save_minutes": 5.0, "warp_iterations": args.warp, "precision": args.precision}
+    params = resolve(given, Preset(args.preset))
     with terminal_progress() as progress:
         src = faceset(args.footage / "ada_src.mp4", args.work / "src", args.fps, progress)
         dst = faceset(args.footage / "ben_dst.mp4", args.work / "dst", 0, progress)
-        started = time.monotonic()
-        for iterations, changes in (
-            (args.iterations - args.unwarped, {}),
-            # the field's practice: warp teaches the face, its absence the detail
-            (args.iterations, {"random_warp": False, "unwarped_every": 0}),
-        ):
-            given = {"target_iterations": iterations, **changes}
-            result = train(
-                src, dst, args.work / "run", resolve(given, Preset(args.preset)), progress
-            )
-    print(
-        f"{result.iteration} iterations of {args.preset}, the last {args.unwarped} without random "
-        f"warp, {time.monotonic() - started:.0f} s in this session"
-    )
-    model_path = args.work / "model.dfm"
-    export_run(args.work / "run", model_path, ModelRecord(name="ada"), print)
-    score(args.footage, SwapModel.open(model_path), dst, args.work)
+        for minutes in sorted(args.minutes):
+            left = minutes * 60 - trained_seconds(run, progress)
+            if left > 0:
+                train(src, dst, run, params, Until(progress, left))
+            if progress.cancelled:
+                return
+            export_run(run, args.work / "model.dfm", ModelRecord(name="ada"), progress.note)
+            model = SwapModel.open(args.work / "model.dfm")
+            assert model.record is not None  # written just now
+            score = compare_all(
+                args.footage, model, dst, args.work, trained_seconds(run, progress) / 60,
+                model.record.iterations,
+            )  # fmt: skip
+            scores.append(score)
+            (args.work / SCORES_NAME).write_text(json.dumps([asdict(s) for s in scores], indent=1))
+            report(score)
+    write_image(args.work / "curve.png", draw_curve(scores))
+    print(f"{args.work / 'curve.png'}; clip | matte | swap | truth: {args.work / 'sheet.png'}")
+
+
+def read_scores(work: Path) -> list[Score]:
+    path = work / SCORES_NAME
+    return [Score(**values) for values in json.loads(path.read_text())] if path.exists() else []
+
+
+def trained_seconds(run: Path, progress: Progress) -> float:
+    checkpoint = load_checkpoint(run, progress.note, groups=())
+    return checkpoint.seconds if checkpoint else 0.0
 
 
 def faceset(clip: Path, folder: Path, fps: float, progress: Progress) -> Faceset:
@@ -76,13 +138,20 @@ def faceset(clip: Path, folder: Path, fps: float, progress: Progress) -> Faceset
     return Faceset.open(folder)
 
 
-def score(footage: Path, model: SwapModel, dst: Faceset, work: Path) -> None:
-    """Print the figures over all frames with a face, and write `sheet.png`."""
+def compare_all(
+    footage: Path, model: SwapModel, dst: Faceset, work: Path, minutes: float, iterations: int
+) -> Score:
+    """Merge every frame and score it; writes `sheet.png`."""
     params = replace(MergeParams(), erode=10.0, blur=60.0)
     faces = dst.by_frame_index()
     masks = zipfile.ZipFile(footage / "ben_dst_facemask.zip")
-    swap_scores, idle_scores, inner_swap, inner_idle, outside = [], [], [], [], []
-    rows = []
+    swap: list[tuple[float, float]] = []
+    idle: list[tuple[float, float]] = []
+    inner_swap: list[float] = []
+    inner_idle: list[float] = []
+    sharp: list[float] = []
+    outside: list[float] = []
+    rows: list[np.ndarray] = []
     with (
         open_source(footage / "ben_dst.mp4") as clip,
         open_source(footage / "ada_as_ben_truth.mp4") as truth_clip,
@@ -92,22 +161,32 @@ def score(footage: Path, model: SwapModel, dst: Faceset, work: Path) -> None:
             found = [aligned.face for aligned in faces.get(frame.index, [])]
             merged = merge_frame(frame.image, found, model, params)
             mask = mask_of(masks, frame.index)
-            inner = inner_part(mask)
             if not mask.any():
                 continue
-            swap_scores.append(compare(merged.result, truth.image, mask))
-            idle_scores.append(compare(frame.image, truth.image, mask))
-            inner_swap.append(compare(merged.result, truth.image, inner))
-            inner_idle.append(compare(frame.image, truth.image, inner))
-            untouched = merged.matte == 0
-            outside.append(np.abs(merged.result - frame.image)[untouched].max())
+            inner = inner_part(mask)
+            swap.append(compare(merged.result, truth.image, mask))
+            idle.append(compare(frame.image, truth.image, mask))
+            inner_swap.append(compare(merged.result, truth.image, inner)[0])
+            inner_idle.append(compare(frame.image, truth.image, inner)[0])
+            sharp.append(edges(merged.result, inner) / edges(truth.image, inner))
+            outside.append(np.abs(merged.result - frame.image)[merged.matte == 0].max())
             if frame.index in shown:
                 rows.append(row(frame.image, merged.matte, merged.result, truth.image))
-    report("face region", swap_scores, idle_scores)
-    report("inner face", inner_swap, inner_idle)
-    print(f"largest difference to the clip where the matte is 0: {max(outside):g}")
     write_image(work / "sheet.png", np.concatenate(rows))
-    print(f"clip | matte | swap | truth: {work / 'sheet.png'}")
+    print(f"largest difference to the clip where the matte is 0: {max(outside):g}")
+    (psnr, ssim), (idle_psnr, idle_ssim) = np.mean(swap, axis=0), np.mean(idle, axis=0)
+    return Score(
+        minutes=round(minutes, 2),
+        iterations=iterations,
+        psnr=float(psnr),
+        idle_psnr=float(idle_psnr),
+        ssim=float(ssim),
+        idle_ssim=float(idle_ssim),
+        inner_psnr=float(np.mean(inner_swap)),
+        idle_inner_psnr=float(np.mean(inner_idle)),
+        sharpness=float(np.mean(sharp)),
+        nearer=float(np.mean([s[0] > i[0] for s, i in zip(swap, idle, strict=True)])),
+    )
 
 
 def mask_of(masks: zipfile.ZipFile, index: int) -> np.ndarray:
@@ -133,13 +212,60 @@ def compare(image: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> tuple[flo
     return float(-10 * np.log10(error)), float(similarity[mask].mean())
 
 
-def report(name: str, swap: list[tuple[float, float]], idle: list[tuple[float, float]]) -> None:
-    (psnr, ssim), (idle_psnr, idle_ssim) = np.mean(swap, axis=0), np.mean(idle, axis=0)
-    nearer = np.mean([s[0] > i[0] for s, i in zip(swap, idle, strict=True)])
+def edges(image: np.ndarray, mask: np.ndarray) -> float:
+    """Mean length of the luma's gradient inside the mask."""
+    luma = np.clip(image, 0, 1) @ np.float32([0.2126, 0.7152, 0.0722])
+    gradient = np.hypot(cv2.Sobel(luma, cv2.CV_32F, 1, 0), cv2.Sobel(luma, cv2.CV_32F, 0, 1))
+    return float(gradient[mask].mean())
+
+
+def report(score: Score) -> None:
     print(
-        f"{name:12} PSNR {psnr:.2f} dB (doing nothing {idle_psnr:.2f}), "
-        f"SSIM {ssim:.3f} ({idle_ssim:.3f}), nearer in {nearer:.0%} of {len(swap)} frames"
+        f"{score.minutes:.0f} min, {score.iterations} iterations: face region PSNR "
+        f"{score.psnr:.2f} dB (doing nothing {score.idle_psnr:.2f}), SSIM {score.ssim:.3f} "
+        f"({score.idle_ssim:.3f}), inner face {score.inner_psnr:.2f} dB "
+        f"({score.idle_inner_psnr:.2f}), sharpness {score.sharpness:.2f}, nearer in "
+        f"{score.nearer:.0%} of frames"
     )
+
+
+def draw_curve(scores: list[Score]) -> np.ndarray:
+    """(360, 640, 3) uint8 RGB: PSNR over minutes of training, doing nothing as a line."""
+    canvas = np.full((360, 640, 3), 250, np.uint8)
+    values = [s.psnr for s in scores] + [scores[0].idle_psnr]
+    low, high = min(values) - 0.5, max(values) + 0.5
+    last = max(s.minutes for s in scores)
+
+    def at(minutes: float, psnr: float) -> tuple[int, int]:
+        x, y = 60 + minutes / last * 560, 320 - (psnr - low) / (high - low) * 280
+        return round(x), round(y)
+
+    font, ink, grey = cv2.FONT_HERSHEY_SIMPLEX, (60, 60, 60), (150, 150, 150)
+    idle = scores[0].idle_psnr
+    cv2.line(canvas, at(0, idle), at(last, idle), grey, 1, cv2.LINE_AA)
+    x, y = at(0, idle)
+    cv2.putText(
+        canvas, f"doing nothing {idle:.2f} dB", (x, y - 6), font, 0.45, grey, 1, cv2.LINE_AA
+    )
+    points = sorted((s.minutes, s.psnr) for s in scores)
+    for before, after in zip(points, points[1:], strict=False):
+        cv2.line(canvas, at(*before), at(*after), (31, 119, 180), 2, cv2.LINE_AA)
+    for minutes, psnr in points:
+        x, y = at(minutes, psnr)
+        cv2.circle(canvas, (x, y), 4, (31, 119, 180), -1, cv2.LINE_AA)
+        cv2.putText(canvas, f"{psnr:.2f}", (x - 18, y - 10), font, 0.45, ink, 1, cv2.LINE_AA)
+        cv2.putText(canvas, f"{minutes:.0f}", (x - 8, 342), font, 0.45, ink, 1, cv2.LINE_AA)
+    cv2.putText(
+        canvas,
+        "PSNR in the face over minutes of training",
+        (60, 24),
+        font,
+        0.5,
+        ink,
+        1,
+        cv2.LINE_AA,
+    )
+    return canvas
 
 
 def row(clip: np.ndarray, matte: np.ndarray, swap: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -150,8 +276,9 @@ def row(clip: np.ndarray, matte: np.ndarray, swap: np.ndarray, truth: np.ndarray
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Fidelity of a swap to its truth")
     parser.add_argument("footage", nargs="?", type=Path, default=FOOTAGE)
-    parser.add_argument("--iterations", type=int, default=1200)
-    parser.add_argument("--unwarped", type=int, default=700, help="of them, without random warp")
+    parser.add_argument("--minutes", type=float, nargs="+", default=[10, 20, 40])
+    parser.add_argument("--warp", type=int, default=500, help="iterations with random warp")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--preset", choices=[p.value for p in Preset], default="quick96")
     parser.add_argument("--fps", type=float, default=10.0, help="frames a second of the src clip")
     parser.add_argument("--work", type=Path, default=Path("build/fidelity"))

@@ -20,7 +20,7 @@ from facegraft.training.memory import (
     out_of_memory_message,
     suggest,
 )
-from facegraft.training.params import Optimizer, TrainParams
+from facegraft.training.params import Optimizer, Precision, TrainParams
 from facegraft.training.setup import build_optimizer
 
 CPU = torch.device("cpu")
@@ -84,6 +84,19 @@ def test_memory_grows_with_the_batch_and_shrinks_with_recomputation():
     assert steps[2] - steps[1] == pytest.approx(2 * (steps[1] - steps[0]), rel=0.02)
     recomputed = estimate(replace(PARAMS, checkpoint_activations=True), CPU).step
     assert recomputed < 0.7 * steps[0]
+
+
+@pytest.mark.parametrize("architecture", ["df-ud", "liae-udt", "amp"])
+def test_half_the_precision_takes_less_for_a_step_with_every_extra(architecture):
+    """Activations halve, gradients stay float32 and the weights' copies come on top."""
+    params = replace(
+        PARAMS, architecture=architecture, resolution=96, gan_power=0.1, face_style_power=1.0
+    )
+    full, half = (
+        estimate(replace(params, precision=p), CPU) for p in (Precision.FP32, Precision.BF16)
+    )
+    assert full.weights == half.weights
+    assert 0.4 * full.step < half.step < full.step
 
 
 def test_a_suggestion_fits_and_nothing_is_suggested_where_there_is_room():

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -235,8 +235,10 @@ def _play(params: TrainParams, reduced: bool) -> tuple[int, int]:
     networks = [net, *judges.values()]
     weights = sum(p.numel() * p.element_size() for m in networks for p in m.parameters())
     if reduced:
-        for network in networks:
-            network.to(torch.bfloat16)
+        for layer in [layer for network in networks for layer in network.modules()]:
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+                layer.to(torch.bfloat16)
+                layer.register_forward_pre_hook(_in_bf16)
     dtype = torch.bfloat16 if reduced else torch.float32
     side = params.resolution
     with _Alive() as alive:
@@ -259,6 +261,11 @@ def _play(params: TrainParams, reduced: bool) -> tuple[int, int]:
             _total([out for picture in pictures for out in judge(picture)]).backward()
     # autocast keeps float32 gradients and a bf16 copy of the weights
     return weights, alive.peak + (weights if reduced else 0)
+
+
+def _in_bf16(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """What autocast does, which knows no meta device."""
+    return tuple(x.to(torch.bfloat16) for x in inputs)
 
 
 def _total(outputs: list[Tensor]) -> Tensor:
