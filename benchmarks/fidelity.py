@@ -216,7 +216,7 @@ def edges(image: np.ndarray, mask: np.ndarray) -> float:
     """Mean length of the luma's gradient inside the mask."""
     luma = np.clip(image, 0, 1) @ np.float32([0.2126, 0.7152, 0.0722])
     gradient = np.hypot(cv2.Sobel(luma, cv2.CV_32F, 1, 0), cv2.Sobel(luma, cv2.CV_32F, 0, 1))
-    return float(gradient[mask].mean())
+    return float(np.mean(gradient[mask]))
 
 
 def report(score: Score) -> None:
