@@ -214,7 +214,7 @@ def compare(image: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> tuple[flo
 
 def edges(image: np.ndarray, mask: np.ndarray) -> float:
     """Mean length of the luma's gradient inside the mask."""
-    luma = np.clip(image, 0, 1) @ np.float32([0.2126, 0.7152, 0.0722])
+    luma = np.clip(image, 0, 1) @ np.array([0.2126, 0.7152, 0.0722], np.float32)  # Rec.709
     gradient = np.hypot(cv2.Sobel(luma, cv2.CV_32F, 1, 0), cv2.Sobel(luma, cv2.CV_32F, 0, 1))
     return float(np.mean(gradient[mask]))
 
