@@ -147,6 +147,8 @@ def test_a_save_brings_back_every_network_and_optimizer():
     options = {"gan_power": 0.1, "true_face_power": 0.1}
     first, second = trainer_of(**options), trainer_of(**options, seed=1)
     first.step(batch(1), batch(2), 0)
+    stored = sum(v.numel() * v.element_size() for g in first.groups().values() for v in g.values())
+    assert stored == pytest.approx(first.save_bytes(), rel=1e-3)
     assert second.restore(save_of(first)) == []
     for trainer in (first, second):
         trainer.step(batch(3), batch(4), 1)

@@ -53,7 +53,7 @@ from facegraft.training.pretrained import load_pretrained, take_weights
 from facegraft.training.preview import choose_faces, preview_sheet, write_png, write_preview
 from facegraft.training.run_params import PARAMS_NAME, read_params, resolve, to_toml
 from facegraft.training.sampling import random_seed
-from facegraft.training.saves import list_saves
+from facegraft.training.saves import free_space_warning, list_saves
 from facegraft.training.setup import choose_device, choose_precision
 from facegraft.training.snapshots import backup_due, make_backup
 from facegraft.training.status import status_line
@@ -196,6 +196,8 @@ def _session(
         # 4. The run folder is ours from here on.
         writes = group.rank == 0
         if writes:
+            if warning := free_space_warning(run_folder, trainer.save_bytes()):
+                progress.note(warning)
             write_atomic(run_folder / PARAMS_NAME, to_toml(params).encode())
         history = History(run_folder, start) if writes else None
         last_loss = resumed.last_loss if resumed else (math.nan, math.nan)

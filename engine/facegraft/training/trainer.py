@@ -114,6 +114,14 @@ class Trainer:
             result[member.optimizer_name] = optimizer_tensors(member.optimizer, member.module)
         return result
 
+    def save_bytes(self) -> int:
+        """What `groups` will hold after the first step."""
+        return sum(
+            parameter.numel() * parameter.element_size() * (1 + len(member.optimizer.state_names))
+            for member in self.members
+            for parameter in member.module.parameters()
+        )
+
     def restore(self, checkpoint: Checkpoint) -> list[str]:
         """Take over a save; sentences about what starts anew. Raises: CheckpointError."""
         notes = []
