@@ -1,5 +1,6 @@
 """`facegraft train` and `export`: two facesets to a run folder, a run to one .dfm file."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +67,14 @@ def train(
 
     given = {**(read_toml(config) if config else {}), **given_values(values)}
     chosen = Preset(preset) if preset else None
-    with terminal_progress(keys=True) as progress:
+    speaks = os.environ.get("RANK", "0") == "0"  # torchrun's number of this process
+    with terminal_progress(keys=speaks, quiet=not speaks) as progress:
         params = resolve(given, chosen, existing=run_params(model, progress.note))
         result = run_training(
             Faceset.open(src), Faceset.open(dst), model, params, progress, pretrained
         )
+    if not speaks:
+        return
     rate = result.session_iterations / max(1e-9, result.session_seconds)
     click.echo(
         f"{model}: iteration {result.iteration:,}, loss src {result.src_loss:.3f} dst "

@@ -136,12 +136,13 @@ class _RateColumn(ProgressColumn):
 
 
 @contextmanager
-def terminal_progress(keys: bool = False) -> Iterator[TerminalProgress]:
+def terminal_progress(keys: bool = False, quiet: bool = False) -> Iterator[TerminalProgress]:
     """A Progress on standard error for the length of the block, with Ctrl-C as described above.
 
-    `keys`: the work takes requests, so single keys are read where there is a terminal.
+    `keys`: the work takes requests, so single keys are read where there is a terminal. `quiet`:
+    nothing is shown, by all but one of several processes that do the same work.
     """
-    progress = TerminalProgress(Console(stderr=True, soft_wrap=True))
+    progress = TerminalProgress(Console(stderr=True, soft_wrap=True, quiet=quiet))
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         if progress.cancelled:

@@ -9,10 +9,11 @@ from facegraft.errors import ParameterError
 from facegraft.faces.faceset import Faceset
 from facegraft.progress import Silent
 from facegraft.training.batches import batch_plan
+from facegraft.training.book import CURVE_NAME
 from facegraft.training.checkpoint import load_checkpoint
 from facegraft.training.history import HISTORY_NAME
 from facegraft.training.lock import LOCK_NAME
-from facegraft.training.loop import CURVE_NAME, train
+from facegraft.training.loop import train
 from facegraft.training.params import Device, Precision
 from facegraft.training.preview import PREVIEW_NAME
 from facegraft.training.run_params import PARAMS_NAME, read_params

@@ -10,12 +10,13 @@ import torch
 from facegraft.errors import ParameterError, RunInUse, TrainingDiverged
 from facegraft.faces.faceset import Faceset
 from facegraft.progress import Request, Silent
+from facegraft.training.book import PRETRAIN_HISTORY
 from facegraft.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from facegraft.training.edits import set_params
 from facegraft.training.history import HISTORY_NAME
 from facegraft.training.lock import lock_run
-from facegraft.training.loop import PRETRAIN_HISTORY, pretraining_values, train
-from facegraft.training.run_params import read_params
+from facegraft.training.loop import train
+from facegraft.training.run_params import pretraining_values, read_params
 from facegraft.training.saves import list_saves
 from facegraft.training.snapshots import BACKUPS_FOLDER
 from tests.engine.training_faces import tiny_params, write_faceset

@@ -13,56 +13,40 @@ resuming at any iteration gives the same numbers as never having stopped, bit by
 """
 
 import logging
-import math
 import os
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from facegraft.controls import plain_values
-from facegraft.errors import ParameterError, TrainingDiverged, WriteError
+from facegraft.errors import ParameterError, TrainingDiverged
 from facegraft.faces.faceset import Faceset
-from facegraft.files import write_atomic
 from facegraft.models.build import reset_inters
 from facegraft.progress import Progress, Request, Silent
 from facegraft.training.batches import Batches
-from facegraft.training.checkpoint import (
-    Checkpoint,
-    load_checkpoint,
-    save_checkpoint,
-    set_damaged_aside,
-    try_save,
-)
+from facegraft.training.book import RunBook
+from facegraft.training.checkpoint import Checkpoint, load_checkpoint, set_damaged_aside
 from facegraft.training.distributed import Group, join_group, share_of_batch
-from facegraft.training.divergence import LossGuard
 from facegraft.training.edits import changed_params
-from facegraft.training.events import EventLog
 from facegraft.training.fit import explained, with_batch
-from facegraft.training.history import HISTORY_NAME, History, draw_curve
-from facegraft.training.kinds import ColorTransfer
 from facegraft.training.lock import lock_run
 from facegraft.training.params import OnDivergence, TrainParams
 from facegraft.training.pretrained import load_pretrained, take_weights
-from facegraft.training.preview import choose_faces, preview_sheet, write_png, write_preview
-from facegraft.training.run_params import PARAMS_NAME, read_params, resolve, to_toml
+from facegraft.training.run_params import pretraining_values, read_params, resolve
 from facegraft.training.sampling import random_seed
-from facegraft.training.saves import free_space_warning, list_saves
+from facegraft.training.saves import list_saves
 from facegraft.training.setup import choose_device, choose_precision
-from facegraft.training.snapshots import backup_due, make_backup
 from facegraft.training.status import status_line
 from facegraft.training.trainer import Trainer
 
-CURVE_NAME = "loss.png"
-PRETRAIN_HISTORY = "loss.pretrain.csv"
 READ_EVERY = 32  # iterations between two reads of losses from a GPU, which wait for its queue
 ROLLBACKS = 5  # in one session; a rate halved more often than this was not the reason
+_SAVING = {Request.SAVE, Request.BACKUP}
+_DRAWING = {Request.PREVIEW, Request.NEXT_PREVIEW}
 
 _log = logging.getLogger(__name__)
 
@@ -180,198 +164,96 @@ def _session(
         for text in trainer.restore(resumed):
             progress.note(text)
         if resumed.params.pretrain and not params.pretrain:
-            _leave_pretraining(trainer, run_folder, progress, group)
+            _forget_people(trainer)
+            progress.note("pretraining is over: the inters begin anew, iterations count from 0")
             start = 0
     elif pretrained is not None:
         fit = take_weights(trainer.net, load_pretrained(pretrained, progress.note), active.spec)
         for text in fit.lines():
             progress.note(text)
 
-    # 3. Both facesets, decoded once; four fixed faces of each for the preview sheet.
+    # 3. Both facesets, decoded once; the run folder is ours from here on.
     samplers = dict(resumed.samplers) if resumed and start else {}
     with Batches(src, dst, active, device, group, samplers) as batches:
         batches.load(progress)
-        crops = batches.dst.squares(choose_faces(batches.dst.faces))[..., :3]
-
-        # 4. The run folder is ours from here on.
-        writes = group.rank == 0
-        if writes:
-            if warning := free_space_warning(run_folder, trainer.save_bytes()):
-                progress.note(warning)
-            write_atomic(run_folder / PARAMS_NAME, to_toml(params).encode())
-        history = History(run_folder, start) if writes else None
-        last_loss = resumed.last_loss if resumed else (math.nan, math.nan)
-        guards = LossGuard(), LossGuard()
-        sheet_number = 0  # 0 is the fixed set of faces, others come by request
-
-        def save(must: bool) -> bool:
-            state = Checkpoint(
-                params=params,
-                iteration=iteration,
-                seconds=seconds_before + time.monotonic() - began,
-                src_digest=src.digest,
-                dst_digest=dst.digest,
-                last_loss=last_loss,
-                groups=trainer.groups(),
-                crops=crops,
-                samplers=batches.state(),
-                faces=(len(src), len(dst)),
-            )
-            if must:
-                return bool(save_checkpoint(run_folder, state, params.keep_saves))
-            # later on a full disk must not end a run whose last save is good
-            return bool(try_save(run_folder, state, params.keep_saves, progress.note))
-
-        def back_up(asked: bool) -> None:
-            now = datetime.now(UTC)
-            if asked or backup_due(run_folder, params.backup_hours, now):
-                try:
-                    progress.note(f"backup: {make_backup(run_folder, now, asked)}")
-                except WriteError as error:
-                    progress.note(f"WARNING: {error}")
-
-        def sheet_of(number: int) -> np.ndarray:
-            faces_src, faces_dst = (
-                side.squares(choose_faces(side.faces, number=number)).to(device)
-                for side in (batches.src, batches.dst)
-            )
-            return preview_sheet(trainer.net, faces_src, faces_dst, autocast)
-
-        def draw_pictures() -> None:
-            assert history is not None
-            try:  # a picture is not worth the run
-                history.flush()
-                if params.preview_history or not sheet_number:
-                    write_preview(run_folder, iteration, sheet_of(0), params.preview_history)
-                if sheet_number:
-                    write_preview(run_folder, iteration, sheet_of(sheet_number), False)
-                write_png(run_folder / CURVE_NAME, draw_curve(history.rows))
-            except WriteError as error:
-                progress.note(str(error))
-
-        def read_losses() -> tuple[float, float]:
-            values = torch.stack(unread).cpu().tolist()
-            for number, pair in enumerate(values, start=iteration - len(values) + 1):
-                for side, guard, loss in zip(("src", "dst"), guards, pair, strict=True):
-                    if reason := guard.check(loss):
-                        raise TrainingDiverged(
-                            f"the {side} loss {reason} at iteration {number}; the last save is kept"
-                        )
-                if history is not None:
-                    history.add(number, pair[0], pair[1])
-                if events is not None:
-                    events.add(number, {"loss/src": pair[0], "loss/dst": pair[1]})
-            unread.clear()
-            return values[-1][0], values[-1][1]
-
-        target = params.target_iterations
-        progress.start(target or None, "iterations", start)
-        edited: TrainParams | None = None
-        unread: list[Tensor] = []
-        seconds_before = resumed.seconds if resumed else 0.0
-        began = saved_at = drawn_at = time.monotonic()
-        iteration = start  # finished ones
-        with _event_log(run_folder, start, params.tensorboard and writes) as events:
+        with RunBook(
+            run_folder, params, (src, dst), trainer, batches, resumed, start, progress
+        ) as book:
+            target = params.target_iterations
+            progress.start(target or None, "iterations", start)
+            edited: TrainParams | None = None
+            asked: set[Request] = set()
+            unread: list[Tensor] = []
+            saved_at = drawn_at = time.monotonic()
+            iteration = start  # finished ones
             while not target or iteration < target:
-                requests = progress.take_requests()
-                if group.any(progress.cancelled or Request.STOP in requests):
+                asked |= set(progress.take_requests())
+                if group.any(progress.cancelled or Request.STOP in asked):
                     break
-                # 5. A batch of each side, augmented on the device.
+                # 4. A batch of each side, augmented on the device.
                 warped = active.random_warp and not 0 < active.warp_iterations <= iteration
                 trainer.set_warped(warped or active.pretrain)
                 batch_src, batch_dst = batches.at(iteration, warped)
 
-                # 6. Forward, losses, backward, step; the judges' turn.
+                # 5. Forward, losses, backward, step; the judges' turn.
                 unread.append(trainer.step(batch_src, batch_dst, iteration))
                 iteration += 1
 
-                # 7. Log. A GPU is asked for its losses now and then, since asking waits for it.
+                # 6. Log. A GPU is asked for its losses now and then, since asking waits for it.
                 now = time.monotonic()
                 next_save = params.save_minutes * 60 - (now - saved_at)
-                asked = bool({Request.SAVE, Request.BACKUP} & set(requests))
-                save_due = group.any(iteration == 1 or next_save <= 0 or asked)
-                draw_due = save_due or 0 < params.preview_minutes * 60 <= now - drawn_at
-                if Request.NEXT_PREVIEW in requests:
-                    sheet_number += 1
-                draw_due |= bool({Request.PREVIEW, Request.NEXT_PREVIEW} & set(requests))
+                save_due = group.any(iteration == 1 or next_save <= 0 or bool(asked & _SAVING))
+                next_draw = params.preview_minutes * 60 - (now - drawn_at)
+                draw_due = group.any(
+                    (params.preview_minutes > 0 and next_draw <= 0) or bool(asked & _DRAWING)
+                )
                 if device.type == "cpu" or len(unread) >= READ_EVERY or save_due or draw_due:
                     count = len(unread)
-                    last_loss = read_losses()
-                    progress.advance(count, status_line(*last_loss, next_save, device))
+                    book.read(unread, iteration)
+                    progress.advance(count, status_line(*book.last_loss, next_save, device))
 
-                # 8. Preview and save. The first save comes at once: a full disk shows early.
-                if draw_due and writes:
-                    draw_pictures()
+                # 7. Preview and save. The first save comes at once: a full disk shows early.
+                saving = save_due and not book.doubtful
+                if draw_due or saving:
+                    book.draw(iteration, other_faces=Request.NEXT_PREVIEW in asked)
                     drawn_at = time.monotonic()
-                # what may be exploding is not saved; equal losses make equal guards on all ranks
-                if save_due and not any(guard.doubtful for guard in guards):
-                    saved_at = time.monotonic()
-                    if writes and save(must=iteration == 1):
-                        back_up(asked=Request.BACKUP in requests)
+                    asked -= _DRAWING
+                if saving:
+                    if book.save(iteration, must=iteration == 1):
+                        book.back_up(Request.BACKUP in asked)
                         edited = changed_params(run_folder, params, progress.note)
+                    saved_at = time.monotonic()
+                    asked -= _SAVING
                     if group.any(edited is not None):
                         edited = edited or read_params(run_folder)
                         progress.note("the options of the run were edited; going on with them")
                         break
 
-            # 9. The end, by target or by hand: nothing of the work is lost.
+            # 8. The end, by target or by hand: nothing of the work is lost.
             if unread:
-                last_loss = read_losses()
-            if iteration > start and edited is None and writes:
-                save(must=True)
-                back_up(asked=False)
-                draw_pictures()
-        return TrainResult(
-            iteration=iteration,
-            src_loss=last_loss[0],
-            dst_loss=last_loss[1],
-            session_iterations=iteration - start,
-            session_seconds=time.monotonic() - began,
-            waiting_seconds=batches.waiting_seconds,
-            reached_target=bool(target) and iteration >= target,
-        ), edited
+                count = len(unread)
+                book.read(unread, iteration)
+                progress.advance(count)
+            if iteration > start and edited is None:
+                if book.save(iteration, must=True):
+                    book.back_up()
+                book.draw(iteration)
+            return TrainResult(
+                iteration=iteration,
+                src_loss=book.last_loss[0],
+                dst_loss=book.last_loss[1],
+                session_iterations=iteration - start,
+                session_seconds=book.seconds,
+                waiting_seconds=batches.waiting_seconds,
+                reached_target=bool(target) and iteration >= target,
+            ), edited
 
 
-def pretraining_values(params: TrainParams) -> TrainParams:
-    """The options that count while `pretrain` is on: DeepFaceLab's, faces as such and no extras."""
-    if not params.pretrain:
-        return params
-    return replace(
-        params,
-        random_warp=False,
-        random_src_flip=True,
-        random_dst_flip=True,
-        uniform_yaw=True,
-        lr_dropout=False,
-        lr_cycle=0,
-        hsv_power=0.0,
-        color_transfer=ColorTransfer.NONE,
-        gan_power=0.0,
-        true_face_power=0.0,
-        face_style_power=0.0,
-        background_style_power=0.0,
-    )
-
-
-def _leave_pretraining(
-    trainer: Trainer, run_folder: Path, progress: Progress, group: Group
-) -> None:
-    """Forget the people, keep the faces: new inters, everything else as pretraining left it."""
+def _forget_people(trainer: Trainer) -> None:
+    """Leave pretraining: new inters, everything else as it is."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(random_seed(trainer.params.seed, "inters"))
         reset_inters(trainer.net)
-    if group.rank == 0 and (run_folder / HISTORY_NAME).exists():
-        os.replace(run_folder / HISTORY_NAME, run_folder / PRETRAIN_HISTORY)
-    progress.note("pretraining is over: the inters begin anew, iterations count from 0")
-
-
-@contextmanager
-def _event_log(run_folder: Path, start: int, wanted: bool) -> Iterator[EventLog | None]:
-    if not wanted:
-        yield None
-        return
-    with EventLog(run_folder, start) as events:
-        yield events
 
 
 def _note_other_facesets(resumed: Checkpoint, src: Faceset, dst: Faceset, to: Progress) -> None:

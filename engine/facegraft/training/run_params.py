@@ -3,11 +3,13 @@
 import json
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from facegraft.controls import controls_of, parse_values, plain_values
 from facegraft.errors import ParameterError
+from facegraft.training.kinds import ColorTransfer
 from facegraft.training.params import NETWORK_ROWS, TrainParams
 from facegraft.training.presets import PRESETS, Preset
 
@@ -59,3 +61,24 @@ def to_toml(params: TrainParams) -> str:
         lines.append(f"# {row.control.help}" + (f" ({limits})" if limits else ""))
         lines.append(f"{row.name} = {json.dumps(values[row.name])}")
     return "\n".join(lines).lstrip() + "\n"
+
+
+def pretraining_values(params: TrainParams) -> TrainParams:
+    """The options that count while `pretrain` is on: DeepFaceLab's, faces as such and no extras."""
+    if not params.pretrain:
+        return params
+    return replace(
+        params,
+        random_warp=False,
+        random_src_flip=True,
+        random_dst_flip=True,
+        uniform_yaw=True,
+        lr_dropout=False,
+        lr_cycle=0,
+        hsv_power=0.0,
+        color_transfer=ColorTransfer.NONE,
+        gan_power=0.0,
+        true_face_power=0.0,
+        face_style_power=0.0,
+        background_style_power=0.0,
+    )
