@@ -4,7 +4,7 @@ Torch-free, so that hosts can read a model's shape without its networks.
 """
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Self
 
@@ -68,9 +68,6 @@ class ModelSpec:
             if isinstance(error, FutureVersion):
                 raise
             raise ParameterError(f"not a model spec: {error}") from error
-
-    def with_resolution(self, resolution: int) -> Self:
-        return replace(self, resolution=resolution)
 
 
 @dataclass(frozen=True, slots=True)

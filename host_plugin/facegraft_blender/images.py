@@ -40,10 +40,6 @@ def clear_layer(image: bpy.types.Image) -> None:
     _announce(image)
 
 
-def remove_layer(image: bpy.types.Image) -> None:
-    bpy.data.images.remove(image)
-
-
 def _announce(image: bpy.types.Image) -> None:
     image.update()
     image.update_tag()  # without it 5.2 shows the first frame's pixels in strip modifiers

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from facegraft.training.checkpoint import Checkpoint, load_checkpoint
-from tests.engine.training_faces import TINY, write_faceset
+from tests.engine.training_faces import TINY, saved, two_sides
 
 LIMIT = 300  # seconds for two processes to import torch and train on a busy machine
 
@@ -22,17 +21,10 @@ def command(folder: Path, run: str) -> list[str]:
     return [sys.executable, "-m", "facegraft_cli", "train", *sides, str(folder / run), *flags]
 
 
-def saved(run: Path) -> Checkpoint:
-    checkpoint = load_checkpoint(run, print)
-    assert checkpoint is not None
-    return checkpoint
-
-
 @pytest.mark.slow
 def test_two_processes_make_the_save_that_one_makes(tmp_path):
     """Half of each batch each, GAN included; the second process writes and says nothing."""
-    write_faceset(tmp_path / "src", 5)
-    write_faceset(tmp_path / "dst", 4, (120, 150, 190))
+    two_sides(tmp_path)
     subprocess.run(command(tmp_path, "one"), check=True, capture_output=True, timeout=LIMIT)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 from subprocess import run
 
@@ -255,7 +256,7 @@ def test_a_spec_of_a_newer_version_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "5", "{}", SPEC.with_resolution(64).to_json(), '{"version": "x"}']
+    "text", ["", "{", "[]", "5", "{}", replace(SPEC, resolution=64).to_json(), '{"version": "x"}']
 )
 def test_malformed_metadata_is_ignored_with_a_line_in_the_log(text, tmp_path, caplog):
     """The graph itself says all that is needed to run it."""

@@ -10,7 +10,6 @@ from facegraft.faces.faceset import Faceset
 from facegraft.progress import Silent
 from facegraft.training.batches import batch_plan
 from facegraft.training.book import CURVE_NAME
-from facegraft.training.checkpoint import load_checkpoint
 from facegraft.training.history import HISTORY_NAME
 from facegraft.training.lock import LOCK_NAME
 from facegraft.training.loop import train
@@ -19,19 +18,14 @@ from facegraft.training.preview import PREVIEW_NAME
 from facegraft.training.run_params import PARAMS_NAME, read_params
 from facegraft.training.saves import SAVES_FOLDER, list_saves
 from facegraft.training.setup import choose_device, choose_precision
-from tests.engine.training_faces import tiny_params, write_faceset
+from tests.engine.training_faces import saved, tiny_params, two_sides
 
 Sides = tuple[Faceset, Faceset]
 
 
 @pytest.fixture(scope="module")
 def sides(tmp_path_factory) -> Sides:
-    """Two facesets, skin told apart by colour."""
-    folder = tmp_path_factory.mktemp("faces")
-    return (
-        write_faceset(folder / "src", 5, (210, 160, 130)),
-        write_faceset(folder / "dst", 4, (120, 150, 190)),
-    )
+    return two_sides(tmp_path_factory.mktemp("faces"))
 
 
 class StopAfter(Silent):
@@ -52,12 +46,6 @@ class StopAfter(Silent):
 
     def note(self, text: str) -> None:
         self.notes.append(text)
-
-
-def saved(folder):
-    checkpoint = load_checkpoint(folder, print)
-    assert checkpoint is not None
-    return checkpoint
 
 
 def losses(folder) -> np.ndarray:

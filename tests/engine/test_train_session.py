@@ -11,7 +11,7 @@ from facegraft.errors import ParameterError, RunInUse, TrainingDiverged
 from facegraft.faces.faceset import Faceset
 from facegraft.progress import Request, Silent
 from facegraft.training.book import PRETRAIN_HISTORY
-from facegraft.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from facegraft.training.checkpoint import save_checkpoint
 from facegraft.training.edits import set_params
 from facegraft.training.history import HISTORY_NAME
 from facegraft.training.lock import lock_run
@@ -19,18 +19,14 @@ from facegraft.training.loop import train
 from facegraft.training.run_params import pretraining_values, read_params
 from facegraft.training.saves import list_saves
 from facegraft.training.snapshots import BACKUPS_FOLDER
-from tests.engine.training_faces import tiny_params, write_faceset
+from tests.engine.training_faces import saved, tiny_params, two_sides
 
 Sides = tuple[Faceset, Faceset]
 
 
 @pytest.fixture(scope="module")
 def sides(tmp_path_factory) -> Sides:
-    folder = tmp_path_factory.mktemp("faces")
-    return (
-        write_faceset(folder / "src", 5, (210, 160, 130)),
-        write_faceset(folder / "dst", 4, (120, 150, 190)),
-    )
+    return two_sides(tmp_path_factory.mktemp("faces"))
 
 
 class Script(Silent):
@@ -60,12 +56,6 @@ class Script(Silent):
     def take_requests(self) -> list[Request]:
         taken, self._waiting = self._waiting, []
         return taken
-
-
-def saved(folder: Path) -> Checkpoint:
-    checkpoint = load_checkpoint(folder, print)
-    assert checkpoint is not None
-    return checkpoint
 
 
 def iterations(folder: Path) -> list[int]:

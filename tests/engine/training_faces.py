@@ -10,6 +10,7 @@ from facegraft.faces.face import Face, Origin
 from facegraft.faces.faceset import Faceset, write_aligned
 from facegraft.faces.landmarks import HEAD_3D, INNER_LIPS, LEFT_EYE, RIGHT_EYE, hull_mask
 from facegraft.model_spec import FaceType
+from facegraft.training.checkpoint import Checkpoint, load_checkpoint
 from facegraft.training.params import TrainParams
 from facegraft.training.run_params import resolve
 
@@ -74,3 +75,18 @@ def write_faceset(
             folder / f"{i:05d}_0.png", image, Face(points, box, 1.0), face_type, matrix, origin
         )
     return Faceset.open(folder)
+
+
+def two_sides(folder: Path) -> tuple[Faceset, Faceset]:
+    """src and dst, skin told apart by colour."""
+    return (
+        write_faceset(folder / "src", 5, (210, 160, 130)),
+        write_faceset(folder / "dst", 4, (120, 150, 190)),
+    )
+
+
+def saved(run: Path) -> Checkpoint:
+    """The run's last save, which must be there."""
+    checkpoint = load_checkpoint(run, print)
+    assert checkpoint is not None
+    return checkpoint

@@ -6,6 +6,7 @@ data come from numpy's generator, whose stream is promised to stay, and not from
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,18 @@ import torch
 from facegraft.model_spec import FaceType, ModelSpec
 from facegraft.models.amp import AMP
 from facegraft.models.build import SwapNet, build
-from facegraft.training.loss import quick96_weights, reconstruction_loss, saehd_weights
+from facegraft.training.loss import reconstruction_loss, saehd_weights
 from facegraft.training.optim import AdaBelief, RMSprop
 
 FILE = Path(__file__).with_name("losses.json")
 STEPS = 3
 SIDE = 64  # the smallest resolution
 RECIPES = {
-    "df-ud": (RMSprop, 2e-5, quick96_weights(SIDE)),  # its 2e-4 lets rounding reach 1e-4
+    "df-ud": (
+        RMSprop,
+        2e-5,
+        replace(saehd_weights(SIDE), dilate=False),
+    ),  # its 2e-4 lets rounding reach 1e-4
     "liae-ud": (AdaBelief, 5e-5, saehd_weights(SIDE)),
     "amp": (AdaBelief, 5e-5, saehd_weights(SIDE)),
 }

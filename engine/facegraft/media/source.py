@@ -74,10 +74,6 @@ class SourceInfo:
     time_base: Fraction = Fraction(1, 25)  # tick of the stored times, for a variable rate
     pixel_aspect: Fraction = Fraction(1)  # width / height of one pixel, before rotation
 
-    @property
-    def duration_s(self) -> Fraction:
-        return self.frame_count / self.fps
-
 
 class FrameSource(Protocol):
     """Frames in order and by index; close it, or use it as a context manager."""

@@ -22,7 +22,7 @@ VARIATION = 1e-6  # total variation is a sum over pixels, not a mean; this only 
 
 @dataclass(frozen=True, slots=True)
 class LossWeights:
-    """How the terms are mixed; `saehd_weights`, `quick96_weights` and `amp_weights` make it."""
+    """How the terms are mixed, by `saehd_weights` or `amp_weights`; Quick96's do not `dilate`."""
 
     dssim: tuple[tuple[int, float], ...]  # window in px and its weight
     pixel: float  # mean squared error of the masked image
@@ -45,13 +45,6 @@ def saehd_weights(resolution: int, masked: bool = True, eyes_mouth: bool = False
         dilate=True,
         masked=masked,
         parts=PARTS if eyes_mouth else 0.0,
-    )
-
-
-def quick96_weights(resolution: int = 96) -> LossWeights:
-    """As `saehd_weights` at 96 px but with the blurred mask as it is, so that edges count half."""
-    return LossWeights(
-        ((wide_window(resolution), 10.0),), 10.0, 10.0, mask_sigma(resolution), False, True
     )
 
 
