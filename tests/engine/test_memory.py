@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -21,6 +22,8 @@ from facegraft.training.memory import (
     suggest,
 )
 from facegraft.training.params import Optimizer, Precision, TrainParams
+from facegraft.training.presets import DESCRIPTIONS, Preset
+from facegraft.training.run_params import resolve
 from facegraft.training.setup import build_optimizer
 
 CPU = torch.device("cpu")
@@ -177,6 +180,24 @@ def test_the_estimate_holds_on_a_gpu():
     told = estimate(PARAMS, device)
     used = torch.cuda.max_memory_allocated()
     assert told.weights + told.optimizer + told.step == pytest.approx(used, rel=TOLERANCE)
+
+
+@pytest.mark.parametrize("preset", Preset)
+def test_presets_say_how_much_memory_they_take(preset):
+    """In bf16 on a GPU, as the estimate has it; each builds."""
+    said = re.search(r"([\d.]+) GiB", DESCRIPTIONS[preset])
+    assert said is not None
+    params = resolve({"precision": "bf16"}, preset)
+    told = estimate(params, torch.device("cuda")).total / 2**30
+    assert float(said[1]) == pytest.approx(told, rel=0.05)
+
+
+def test_nothing_is_suggested_that_does_not_help():
+    """At 64 px, batch 1, the weights fill the memory and recomputing brings nothing."""
+    params = replace(PARAMS, resolution=64, batch_size=2)
+    changes = suggest(params, CPU, int(estimate(params, CPU).total * 1.09))
+    totals = [estimate(params, CPU).total, *(change.total for change in changes)]
+    assert len(totals) > 1 and totals == sorted(totals, reverse=True)
 
 
 if __name__ == "__main__":

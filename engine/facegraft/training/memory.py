@@ -106,18 +106,20 @@ def suggest(
     The networks themselves are left alone. Raises: ParameterError when even all of them do not
     help, with the numbers.
     """
-    total = estimate(params, device, cache).total
-    need, changes = total, []
+    need = estimate(params, device, cache).total
+    changes: list[Change] = []
     while need * ROUND > available:
-        values = next(iter(_mildest(params, device)), None)
-        if values is None:
+        for name, value in _mildest(params, device):
+            changed = replace(params, **{name: value})
+            total = estimate(changed, device, cache).total
+            if total < need:  # recomputing can cost small pictures more than it saves
+                break
+        else:
             raise ParameterError(
                 f"these networks need {_gib(need)} at batch_size {params.batch_size} and "
                 f"{_gib(available)} are free; lower resolution, d_dims or ae_dims"
             )
-        name, value = values
-        params = replace(params, **{name: value})
-        need = estimate(params, device, cache).total
+        params, need = changed, total
         changes = [c for c in changes if c.name != name] + [Change(name, value, need)]
     return tuple(changes)
 

@@ -166,7 +166,7 @@ class TrainParams:
         False,
         label="Recompute activations",
         help="Compute parts of the forward pass twice instead of keeping them: about a third "
-        "slower for a fraction of the memory",
+        "slower; saves memory where pictures and batches fill it, from 256 px on, not the weights",
         group="Optimizer",
     )
     masked_training: bool = control(

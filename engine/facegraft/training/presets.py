@@ -1,7 +1,7 @@
 """Presets: other defaults for the rows of TrainParams, by name.
 
 `quick96`, `saehd` and `amp` are DeepFaceLab's models of those names; `portrait256` and
-`portrait384` are ours, for a GPU of this decade. Memory figures: bf16, from `training/memory.py`.
+`portrait384` are ours, for a GPU of this decade.
 """
 
 from collections.abc import Mapping
@@ -18,13 +18,14 @@ class Preset(StrEnum):
     PORTRAIT384 = "portrait384"
 
 
-# one sentence each, shown by `facegraft train --help`
+# one sentence each, shown by `facegraft train --help`; memory as `memory.py` foretells it for bf16
+# on a GPU, which a test holds to this text
 DESCRIPTIONS: Mapping[Preset, str] = {
-    Preset.SAEHD: "the field's usual model at 128 px, a day or more on a GPU",
-    Preset.QUICK96: "a first look at 96 px within the hour",
-    Preset.AMP: "a model that morphs between the two people at 224 px",
-    Preset.PORTRAIT256: "liae at 256 px with steady gaze and edges",
-    Preset.PORTRAIT384: "a deeper liae at 384 px for close-ups, days of a large GPU",
+    Preset.SAEHD: "the field's usual model at 128 px (about 3.3 GiB of a GPU)",
+    Preset.QUICK96: "a first look at 96 px (2 GiB)",
+    Preset.AMP: "a model that morphs between the two people at 224 px (4.2 GiB)",
+    Preset.PORTRAIT256: "liae at 256 px with steady gaze and edges (5.6 GiB)",
+    Preset.PORTRAIT384: "a deeper liae at 384 px for close-ups (9.1 GiB)",
 }
 
 PRESETS: Mapping[Preset, Mapping[str, Value]] = {
