@@ -53,7 +53,7 @@ def train(
 
     MODEL is the run's folder. Where it already holds a run, training goes on from its last save
     with its own options; flags change them, except those that shape the networks (architecture to
-    d-mask-dims). While it runs, look at MODEL/preview.png and MODEL/loss.png. Ctrl-C saves and
+    inter-dims). While it runs, look at MODEL/preview.png and MODEL/loss.png. Ctrl-C saves and
     ends; in a terminal p draws the preview, space draws it with other faces, s saves, b backs up,
     Enter saves and ends.
 
