@@ -29,7 +29,7 @@ from facegraft.media.open import open_source
 from facegraft.media.writer import VideoWriter
 from facegraft.merge.animation import Animation
 from facegraft.merge.frame import merge_frame, predict_faces, reach
-from facegraft.merge.output import open_output
+from facegraft.merge.out.output import open_output
 from facegraft.merge.params import ColorTransfer, MaskMode, MergeMode, MergeParams
 from facegraft.merge.run import merge_clip, merge_pixels
 from facegraft.model_spec import FaceType, ModelRecord, ModelSpec

@@ -13,8 +13,8 @@ from facegraft.media.codecs import VideoCodec
 from facegraft.media.open import open_source
 from facegraft.media.source import SourceInfo
 from facegraft.merge.animation import Animation, load_animation
-from facegraft.merge.clip_faces import FacesFor, faces_from_set, find_faces
-from facegraft.merge.output import open_output, provenance
+from facegraft.merge.clip.faces import FacesFor, faces_from_set, find_faces
+from facegraft.merge.out.output import open_output, provenance
 from facegraft.merge.params import MergeParams
 from facegraft.merge.run import MergeReport, merge_clip
 from facegraft_cli.options import given_values, table_options

@@ -6,10 +6,10 @@ import pytest
 from skimage.color import rgb2lab
 from skimage.exposure import match_histograms
 
-from facegraft.merge.color_transfer import reinhard, transfer_color
-from facegraft.merge.histogram import match_histogram
+from facegraft.merge.color.histogram import match_histogram
+from facegraft.merge.color.seamless import seamless_clone
+from facegraft.merge.color.transfer import reinhard, transfer_color
 from facegraft.merge.params import ColorTransfer
-from facegraft.merge.seamless import seamless_clone
 
 
 def _textured(seed: int, low: float, high: float, size: int = 96) -> np.ndarray:

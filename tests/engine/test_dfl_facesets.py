@@ -15,7 +15,7 @@ from facegraft.errors import Cancelled, DflFormatError, EmptyFaceset, ParameterE
 from facegraft.faces.align import transform_points
 from facegraft.faces.faceset import Faceset, read_image, read_mask, write_encoded
 from facegraft.media.source import ColorTags, Frame, SourceInfo
-from facegraft.merge.clip_faces import faces_from_set
+from facegraft.merge.clip.faces import faces_from_set
 from facegraft.model_spec import FaceType
 from facegraft.progress import Silent
 from tests.engine.dfl_files import (

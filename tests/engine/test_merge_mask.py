@@ -6,7 +6,7 @@ import pytest
 
 from facegraft.faces.landmarks import MEAN_FACE, hull_mask
 from facegraft.inference import Prediction
-from facegraft.merge.mask import MASK_SIZE, base_mask, face_mask, resize_by, soften
+from facegraft.merge.mask.face_mask import MASK_SIZE, base_mask, face_mask, resize_by, soften
 from facegraft.merge.params import MaskMode
 
 

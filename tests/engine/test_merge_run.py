@@ -11,9 +11,9 @@ from facegraft.inference import SwapModel
 from facegraft.media.images import read_image_file
 from facegraft.media.open import open_source
 from facegraft.merge.animation import Animation
-from facegraft.merge.clip_faces import faces_from_set, find_faces
+from facegraft.merge.clip.faces import faces_from_set, find_faces
 from facegraft.merge.frame import merge_frame
-from facegraft.merge.output import open_output
+from facegraft.merge.out.output import open_output
 from facegraft.merge.params import MaskMode, MergeMode, MergeParams
 from facegraft.merge.run import MergeReport, merge_clip, merge_pixels
 from facegraft.progress import Silent

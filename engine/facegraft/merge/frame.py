@@ -23,11 +23,11 @@ from facegraft.faces.align import (
 )
 from facegraft.faces.face import Face
 from facegraft.inference import Prediction, SwapModel
-from facegraft.merge.color_transfer import transfer_color
-from facegraft.merge.histogram import match_histogram
-from facegraft.merge.mask import LEAST, MASK_SIZE, face_mask
+from facegraft.merge.color.histogram import match_histogram
+from facegraft.merge.color.seamless import seamless_clone
+from facegraft.merge.color.transfer import transfer_color
+from facegraft.merge.mask.face_mask import LEAST, MASK_SIZE, face_mask
 from facegraft.merge.params import ColorTransfer, FaceFraming, MergeMode, MergeParams
-from facegraft.merge.seamless import seamless_clone
 from facegraft.model_spec import FaceType
 
 _SOLID = 0.1  # of the matte: what seamless cloning and the size check count as face (DeepFaceLab)

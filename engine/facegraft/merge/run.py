@@ -18,9 +18,9 @@ from facegraft.inference import SwapModel
 from facegraft.media.images import to_depth
 from facegraft.media.source import PIXEL_MAX, Frame, FrameSource
 from facegraft.merge.animation import Animation
-from facegraft.merge.clip_faces import FacesFor
+from facegraft.merge.clip.faces import FacesFor
 from facegraft.merge.frame import merge_frame, reach
-from facegraft.merge.output import Output
+from facegraft.merge.out.output import Output
 from facegraft.merge.params import MergeMode, MergeParams
 from facegraft.progress import Progress, Silent
 
