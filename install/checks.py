@@ -4,6 +4,7 @@ Standard library only. Every step runs, whatever the ones before it gave; the la
 which failed.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -25,6 +26,7 @@ assert [s.row.name for s in props.SOCKET_ROWS] == [r.name for r in controls_of(M
 print("add-on, client and tables import on", __import__("sys").version.split()[0])
 """
 _TESTS_313 = ["tests/engine/test_worker_protocol.py"]  # numpy and pytest are all they need
+MOST_AGAIN = 3  # failed tests that are tried alone; more than that is no accident
 _COUNTS = re.compile(r"^=*\s*(\d+ (?:passed|failed|skipped|error).*?) in [\d.]+s")
 
 
@@ -39,8 +41,7 @@ def run_all(bpy_python: Path) -> int:
     results["pyright"] = _step("pyright", [*module, "pyright"])
     contracts = [str(environment.tool_of(VENV, "lint-imports"))]
     results["contracts"] = _step("contracts", contracts)
-    pytest = [*module, "pytest", "-q", "-m", "", "-rsfE", "--durations=10"]
-    results["pytest"] = _step("pytest", pytest, FACEGRAFT_BLENDER_PYTHON=str(bpy_python))
+    results["pytest"] = _test(module, FACEGRAFT_BLENDER_PYTHON=str(bpy_python))
     newer = environment.find_python("3.13")
     if newer is None:
         print("[python 3.13] not checked: no Python 3.13 was found", flush=True)
@@ -54,6 +55,31 @@ def run_all(bpy_python: Path) -> int:
         return 1
     print(f"all passed: {passed}; {minutes:.1f} min")
     return 0
+
+
+def _test(module: list[str], **variables: str) -> str | None:
+    """All tests; a few that failed once more, since a loaded machine can starve a process.
+
+    A test that only passes alone is named in the last line: it wants mending, and hides nothing.
+    """
+    pytest = [*module, "pytest", "-q", "-m", "", "-rsfE"]
+    said = _step("pytest", [*pytest, "--durations=10"], **variables)
+    if said is not None:
+        return said
+    failed = _last_failed()
+    if not 0 < len(failed) <= MOST_AGAIN:
+        return None
+    again = _step("pytest: what failed, alone", [*pytest, *failed], **variables)
+    return None if again is None else f"{again}, but only at a second try: {', '.join(failed)}"
+
+
+def _last_failed() -> list[str]:
+    """Ids of the tests that failed in the last run, from pytest's own cache."""
+    try:
+        text = (REPOSITORY / ".pytest_cache/v/cache/lastfailed").read_text(encoding="utf-8")
+    except OSError:
+        return []
+    return sorted(json.loads(text))
 
 
 def _step(name: str, command: list[str], **variables: str) -> str | None:

@@ -195,3 +195,42 @@ def test_a_python_is_found_by_its_version_or_not_at_all(load: Load) -> None:
     own = ".".join(map(str, sys.version_info[:2]))
     assert environment.find_python(own) == Path(sys.executable)
     assert environment.find_python("2.99") is None
+
+
+_FAILS_ONCE = """
+from pathlib import Path
+
+def test_once():
+    was_there = Path("seen").exists()
+    Path("seen").touch()
+    assert was_there
+"""
+
+
+@pytest.fixture
+def checks_of(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The module `checks`, as if the project were a folder with these tests alone."""
+
+    def make(tests: str):
+        (tmp_path / "pytest.ini").write_text("[pytest]\n")
+        (tmp_path / "test_it.py").write_text(tests)
+        checks = load("checks")
+        monkeypatch.setattr(checks, "REPOSITORY", tmp_path)
+        return checks
+
+    return make
+
+
+def test_a_test_that_passes_only_at_a_second_try_is_named(checks_of) -> None:
+    said = checks_of(_FAILS_ONCE)._test([sys.executable, "-m"])
+    assert said.endswith("but only at a second try: test_it.py::test_once")
+
+
+def test_a_test_that_fails_twice_fails_the_run(checks_of) -> None:
+    assert checks_of("def test_it():\n    assert False\n")._test([sys.executable, "-m"]) is None
+
+
+def test_many_failures_are_not_tried_again(checks_of, capfd: pytest.CaptureFixture[str]) -> None:
+    tests = _FAILS_ONCE + "".join(f"\ndef test_{n}():\n    assert False\n" for n in range(3))
+    assert checks_of(tests)._test([sys.executable, "-m"]) is None
+    assert "alone" not in capfd.readouterr().out
