@@ -180,7 +180,7 @@ class MergeParams:
     )
     mask_mode: MaskMode = control(
         MaskMode.LEARNED_PRODUCT,
-        label="Mask",
+        label="Mask mode",
         help="Full square, hull of the landmarks, the mask predicted with the face (prd), the one "
         "predicted for the footage (dst), their product or sum; xseg masks need an XSeg model; all "
         "product is learned times xseg; host takes the matte given beside the clip",
