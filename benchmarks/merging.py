@@ -28,6 +28,7 @@ from facegraft.media.images import encode_image
 from facegraft.media.open import open_source
 from facegraft.media.writer import VideoWriter
 from facegraft.merge.animation import Animation
+from facegraft.merge.extras import FaceExtras, FrameExtras
 from facegraft.merge.frame import merge_frame, predict_faces, reach
 from facegraft.merge.out.output import open_output
 from facegraft.merge.params import ColorTransfer, MaskMode, MergeMode, MergeParams
@@ -71,7 +72,9 @@ def main() -> None:
             show(name, lambda p=params, k=kept: merge_pixels(pixels, [face], k, p), args.repeats)
         show("  PNG encode, for comparison", lambda: encode_image(".png", pixels), args.repeats)
         params = SETTINGS["overlay, rct, erode 25 blur 50"]
-        merged = merge_frame(image, [face], model, params, predictions)
+        merged = merge_frame(
+            image, [face], model, params, FrameExtras([FaceExtras(prediction=predictions[0])])
+        )
         assert merged.matte.max() == 1, "nothing was merged, so nothing was measured"
         whole_clip(Path(folder), model, face, params, args.frames)
 

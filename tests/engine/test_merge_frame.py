@@ -10,6 +10,7 @@ import pytest
 from facegraft.faces.face import Face
 from facegraft.faces.landmarks import MEAN_FACE
 from facegraft.inference import SwapModel
+from facegraft.merge.extras import FaceExtras, FrameExtras
 from facegraft.merge.frame import framing, merge_frame, predict_faces, reach
 from facegraft.merge.params import (
     ColorTransfer,
@@ -239,9 +240,10 @@ def test_rct_brings_a_tinted_face_near_the_frames_colours(models):
 
 def test_predictions_can_be_kept_while_parameters_change(models):
     image = make_image()
-    predictions = predict_faces(image, [FACE], models["tint"], MergeParams())
+    (prediction,) = predict_faces(image, [FACE], models["tint"], MergeParams())
+    extras = FrameExtras([FaceExtras(prediction=prediction)])
     for params in (MergeParams(erode=20), MergeParams(mode=MergeMode.SEAMLESS, face_scale=10)):
-        kept = merge_frame(image, [FACE], models["tint"], params, predictions)
+        kept = merge_frame(image, [FACE], models["tint"], params, extras)
         fresh = merge_frame(image, [FACE], models["tint"], params)
         np.testing.assert_array_equal(kept.result, fresh.result)
 

@@ -26,6 +26,7 @@ from facegraft.inference import Prediction, SwapModel
 from facegraft.merge.color.histogram import match_histogram
 from facegraft.merge.color.seamless import seamless_clone
 from facegraft.merge.color.transfer import transfer_color
+from facegraft.merge.extras import NO_EXTRAS, FrameExtras
 from facegraft.merge.mask.face_mask import LEAST, MASK_SIZE, face_mask
 from facegraft.merge.params import ColorTransfer, FaceFraming, MergeMode, MergeParams
 from facegraft.model_spec import FaceType
@@ -59,19 +60,21 @@ def merge_frame(
     faces: Sequence[Face],
     model: SwapModel,
     params: MergeParams,
-    predictions: Sequence[Prediction] | None = None,
+    extras: FrameExtras = NO_EXTRAS,
 ) -> MergedFrame:
     """`image` with the model's face on every one of `faces`, the largest on top.
 
     image: (H, W, 3) float32 RGB, display-referred; may hold values outside 0..1.
-    predictions: what `predict_faces` gave for the same image and faces, to save the network's time
-    while other parameters change.
+    extras: what the frame brings along; predictions, for one, save the network's time while other
+    parameters change.
     """
     result = image.copy()
     matte = np.zeros(image.shape[:2], np.float32)
     roi: Rect | None = None
     if params.mix > 0 and faces:
-        if predictions is None:
+        given = [extra.prediction for extra in extras.of_faces(len(faces))]
+        predictions = [p for p in given if p is not None]
+        if len(predictions) < len(faces):
             predictions = predict_faces(image, faces, model, params)
         face_type = framing(model, params)
         for face, prediction in sorted(

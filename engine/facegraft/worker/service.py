@@ -21,6 +21,7 @@ from facegraft.faces.detect import FaceDetector
 from facegraft.faces.face import AlignedFace, Face
 from facegraft.faces.faceset import Faceset
 from facegraft.inference import Prediction, SwapModel
+from facegraft.merge.extras import FaceExtras, FrameExtras
 from facegraft.merge.frame import merge_frame, predict_faces, reach
 from facegraft.worker import layer
 from facegraft.worker.cache import BoundedCache
@@ -97,7 +98,8 @@ class MergeService:
                 image, faces, request, model, digest
             )
             watch.lap("inference")
-            merged = merge_frame(image, faces, model, request.params, predictions)
+            extras = FrameExtras([FaceExtras(prediction=p) for p in predictions])
+            merged = merge_frame(image, faces, model, request.params, extras)
             watch.lap("merge")
             if merged.roi is None:
                 return Outcome(_NOTHING, (0, 0, 0, 0), len(faces), cached, watch.ms, digest)
