@@ -6,10 +6,9 @@ swapped face and its mask. Files of other programs carry neither spec nor record
 Everything outside this module is RGB.
 """
 
-import hashlib
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -17,15 +16,15 @@ from typing import Any, Self
 import numpy as np
 import onnxruntime
 
-from facegraft.errors import FacegraftError, FutureVersion, ModelError, NotAModel, ParameterError
+from facegraft.errors import FacegraftError, FutureVersion, NotAModel, ParameterError
 from facegraft.model_spec import METADATA_KEY, RECORD_KEY, ModelRecord, ModelSpec
+from facegraft.onnx_file import OnnxFile, open_onnx
 
 log = logging.getLogger(__name__)
 
 FACE_INPUT = "in_face"  # what readers look for inside the first input's name; DFL appends ":0"
 MORPH_INPUT = "morph_value"
 NEXT_STEP = "choose a .dfm file, for example one made by `facegraft export`"
-PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")  # in order of preference
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -50,16 +49,16 @@ class SwapModel:
     has_morph: bool  # takes a morph value
     digest: str  # sha256 of the file, hex: the cache key of its predictions
 
-    def __init__(self, path: Path, session: onnxruntime.InferenceSession, digest: str):
-        """`session` is checked against the .dfm contract. Raises: NotAModel, FutureVersion."""
-        self.path = path
-        self.digest = digest
-        self._session = session
+    def __init__(self, file: OnnxFile):
+        """Raises: NotAModel where the file breaks the .dfm contract, FutureVersion."""
+        self.path, self.digest = file.path, file.digest
+        self._file = file
+        path, session = file.path, file.session
         self._inputs = [value.name for value in session.get_inputs()]
         self.resolution, self._any_batch = _check_inputs(path, session)
         _check_outputs(path, session, self.resolution)
         self.has_morph = len(self._inputs) > 1
-        self.spec, self.record = _read_metadata(path, session, self.resolution)
+        self.spec, self.record = _read_metadata(path, file.metadata, self.resolution)
 
     @classmethod
     def open(cls, path: Path, providers: Sequence[str] | None = None, threads: int = 0) -> Self:
@@ -71,15 +70,9 @@ class SwapModel:
         Raises: NotAModel naming what is wrong with the file; FutureVersion if its spec is newer
         than this FaceGraft; ParameterError for an unknown provider.
         """
-        path = Path(path)
-        digest = _digest(path)
-        wanted = _choose(providers)
-        session = _open_session(path, wanted, threads)
-        model = cls(path, session, digest)
-        used = session.get_providers()[0]
-        log.info("model %s: %d px on %s", path.name, model.resolution, used)
-        if used != wanted[0]:
-            log.warning("%s could not be used; the model runs on %s", wanted[0], used)
+        file = open_onnx(path, providers, threads, NEXT_STEP)
+        model = cls(file)
+        log.info("model %s: %d px on %s", model.path.name, model.resolution, file.provider)
         return model
 
     def predict(self, aligned: np.ndarray, morph_value: float = 0.75) -> Prediction:
@@ -112,13 +105,7 @@ class SwapModel:
         feeds = {self._inputs[0]: bgr}
         if self.has_morph:
             feeds[self._inputs[1]] = np.array([morph_value], np.float32)
-        try:
-            outputs = [np.asarray(x) for x in self._session.run(None, feeds)]
-        except Exception as error:  # onnxruntime's errors share no base but Exception
-            raise ModelError(f"{self.path.name} failed to run: {_first_line(error)}") from error
-        dst_mask, face, mask = outputs
-        if not all(np.isfinite(x).all() for x in outputs):
-            raise ModelError(f"{self.path.name} answers with NaN or infinity; export it anew")
+        dst_mask, face, mask = self._file.run(feeds)
         n, side = len(bgr), self.resolution
         if face.shape != (n, side, side, 3) or {mask.size, dst_mask.size} != {n * side * side}:
             raise NotAModel(
@@ -140,48 +127,6 @@ def _unit(x: np.ndarray) -> np.ndarray:
     """A C-contiguous float32 copy within 0..1."""
     x = np.array(x, dtype=np.float32, order="C")
     return np.clip(x, 0, 1, out=x)
-
-
-def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise NotAModel(f"cannot read {path}: {error.strerror}; {NEXT_STEP}") from error
-
-
-def _choose(providers: Sequence[str] | None) -> list[str]:
-    available = onnxruntime.get_available_providers()
-    if providers is None:
-        return [name for name in PROVIDERS if name in available]
-    for name in providers:
-        if name not in available:
-            raise ParameterError(
-                f"onnxruntime has no provider {name!r} here; it has {', '.join(available)}"
-            )
-    return list(providers)
-
-
-def _open_session(path: Path, providers: list[str], threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # errors; warnings of foreign graphs help nobody here
-    # sigmoid tails and dead channels make numbers that a CPU multiplies a hundred times slower
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=providers)
-    except Exception as error:  # onnxruntime's errors share no base but Exception
-        with path.open("rb") as file:
-            head = file.read(2)
-        # a model begins with the field ir_version, a small number
-        begins_well = len(head) == 2 and head[0] == 0x08 and head[1] < 0x40
-        what = "is cut short, damaged or unusable" if begins_well else "is not an ONNX file"
-        said = _first_line(error)
-        raise NotAModel(f"{path} {what}; {NEXT_STEP}. onnxruntime says: {said}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]
 
 
 def _check_inputs(path: Path, session: onnxruntime.InferenceSession) -> tuple[int, bool]:
@@ -240,10 +185,9 @@ def _not_dfm(path: Path, reason: str) -> NotAModel:
 
 
 def _read_metadata(
-    path: Path, session: onnxruntime.InferenceSession, side: int
+    path: Path, metadata: Mapping[str, str], side: int
 ) -> tuple[ModelSpec | None, ModelRecord | None]:
     """Ours is read; what cannot be read is as good as none, but for a newer version."""
-    metadata = session.get_modelmeta().custom_metadata_map
     spec = record = None
     if METADATA_KEY in metadata:
         try:
