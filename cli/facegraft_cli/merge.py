@@ -11,7 +11,7 @@ from facegraft.faces.faceset import Faceset
 from facegraft.inference import SwapModel
 from facegraft.media.codecs import VideoCodec
 from facegraft.media.open import open_source
-from facegraft.media.source import SourceInfo
+from facegraft.media.source import FrameSource
 from facegraft.merge.animation import Animation, load_animation
 from facegraft.merge.clip.faces import FacesFor, faces_from_set, find_faces
 from facegraft.merge.out.output import open_output, provenance
@@ -96,7 +96,7 @@ def merge(
         if info.has_audio and not no_audio and not audio:
             progress.note("no sound: --frames does not begin with the clip")
         show_record(model, progress)
-        faces_for = choose_faces(faces, info, max_faces, progress)
+        faces_for = choose_faces(faces, source, max_faces, progress)
         if faces_for is None:
             from facegraft.faces.detect import FaceDetector
 
@@ -120,16 +120,17 @@ def merge(
 
 
 def choose_faces(
-    folder: Path | None, info: SourceInfo, max_faces: int, progress: TerminalProgress
+    folder: Path | None, source: FrameSource, max_faces: int, progress: TerminalProgress
 ) -> FacesFor | None:
     """Faces of a faceset, or None where they have to be searched."""
     if folder is None:
         return None
     faceset = Faceset.open(folder)
     names = sorted({face.origin.source_name for face in faceset})
-    if info.path.name not in names:
-        progress.note(f"{folder} was extracted from {', '.join(names[:3])}, not {info.path.name}")
-    return faces_from_set(faceset, info, max_faces)
+    clip = source.info.path.name
+    if clip not in names:
+        progress.note(f"{folder} was extracted from {', '.join(names[:3])}, not {clip}")
+    return faces_from_set(faceset, source, max_faces)
 
 
 def show_record(model: SwapModel, progress: TerminalProgress) -> None:

@@ -14,7 +14,8 @@ from facegraft.dfl.facesets import export_faceset, import_faceset, safe_name
 from facegraft.errors import Cancelled, DflFormatError, EmptyFaceset, ParameterError, SourceNotFound
 from facegraft.faces.align import transform_points
 from facegraft.faces.faceset import Faceset, read_image, read_mask, write_encoded
-from facegraft.media.source import ColorTags, Frame, SourceInfo
+from facegraft.media.open import open_source
+from facegraft.media.source import ColorTags, SourceInfo
 from facegraft.merge.clip.faces import faces_from_set
 from facegraft.model_spec import FaceType
 from facegraft.progress import Silent
@@ -31,6 +32,7 @@ from tests.engine.dfl_files import (
     write_dfl_faceset,
 )
 from tests.engine.training_faces import write_faceset
+from tests.synthetic import make_clip, numbered_frames
 
 
 def png_mask() -> tuple[np.ndarray, np.ndarray]:
@@ -164,9 +166,9 @@ def test_frames_are_numbered_from_one_and_a_clip_tells_their_size(tmp_path: Path
     import_faceset(tmp_path / "in", tmp_path / "plain")
     origin = Faceset.open(tmp_path / "plain")[1].origin
     assert (origin.frame_name, origin.frame_index, origin.frame_width) == ("00002", 1, 0)
-    big = SourceInfo(Path("a.mp4"), 1920, 1080, 9, Fraction(25), 8, ColorTags(), False, True)
-    frame = Frame(np.zeros((1080, 1920, 3), np.uint8), 1, Fraction(1, 25), "000001")
-    (face,) = faces_from_set(Faceset.open(tmp_path / "plain"), big)(frame)
+    big = make_clip(tmp_path / "a.mp4", numbered_frames(3, 480, 320))
+    with open_source(big) as source:
+        (face,) = faces_from_set(Faceset.open(tmp_path / "plain"), source).at(1)
     np.testing.assert_allclose(face.landmarks, dfl_landmarks() + 0.5, atol=1e-3)  # not scaled
     clip = SourceInfo(
         Path("dst.mp4"), FRAME_W, FRAME_H, 2, Fraction(25), 8, ColorTags(), False, True

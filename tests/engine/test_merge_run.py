@@ -129,7 +129,7 @@ def test_a_faceset_gives_the_same_merge_as_a_fresh_search(tmp_path, model):
     faceset = Faceset.open(make_faceset(clip, tmp_path / "faces"))
     run(clip, tmp_path / "searched", model)
     with open_source(clip) as source:
-        faces_for = faces_from_set(faceset, source.info)
+        faces_for = faces_from_set(faceset, source)
         for frame in source:
             searched, _ = read_image_file(tmp_path / "searched" / f"{frame.name}.png")
             pixels, _ = merge_pixels(frame.pixels, faces_for(frame), model, MergeParams())
@@ -142,7 +142,7 @@ def test_a_face_deleted_from_the_faceset_is_left_alone(tmp_path):
     folder = make_faceset(clip, tmp_path / "faces")
     next(folder.glob("shot.1002_*")).unlink()
     with open_source(clip) as source:
-        faces_for = faces_from_set(Faceset.open(folder), source.info)
+        faces_for = faces_from_set(Faceset.open(folder), source)
         assert [len(faces_for(frame)) for frame in source] == [1, 0, 1, 0, 1, 1]
 
 
@@ -153,7 +153,7 @@ def test_a_movies_faceset_fits_its_exported_images_and_the_other_way_round(tmp_p
     for made_from, used_on in ((movie, images), (images, movie)):
         folder = make_faceset(made_from, tmp_path / f"faces_{made_from.stem}")
         with open_source(used_on) as source:
-            faces_for = faces_from_set(Faceset.open(folder), source.info)
+            faces_for = faces_from_set(Faceset.open(folder), source)
             for frame in source:
                 found = [face.box[0] for face in faces_for(frame)]
                 expected = [] if frame.index == FACELESS else [60 + 4 * frame.index - 20]
@@ -166,11 +166,11 @@ def test_a_proxy_of_half_size_takes_scaled_landmarks_and_another_shape_is_refuse
     faceset = Faceset.open(make_faceset(clip, tmp_path / "faces"))
     half = write_sequence(tmp_path / "half", [frame[::2, ::2] for frame in frames])
     with open_source(half) as source:
-        face = faces_from_set(faceset, source.info)(source[0])[0]
+        face = faces_from_set(faceset, source)(source[0])[0]
         np.testing.assert_allclose(face.landmarks, faceset[0].landmarks / 2, atol=1e-4)
     other = write_sequence(tmp_path / "other", [frame[:60] for frame in frames])
     with open_source(other) as source, pytest.raises(ParameterError, match="160x60.*160x120"):
-        faces_from_set(faceset, source.info)
+        faces_from_set(faceset, source)
 
 
 def test_max_faces_keeps_the_largest(tmp_path):

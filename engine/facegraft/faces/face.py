@@ -26,6 +26,7 @@ class Face:
     score: float  # detector's confidence 0..1
     raw_landmarks: np.ndarray | None = None
     track: int = -1  # number of its track in the clip; -1 outside a clip
+    held: bool = False  # not found in this frame but put in between frames where it was
 
     @property
     def pose(self) -> Pose:

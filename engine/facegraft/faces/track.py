@@ -18,7 +18,7 @@ from facegraft.faces.boxes import iou
 from facegraft.faces.face import Face
 
 _LEAST_IOU = 0.2  # a head moves less than half its width between two frames of a shot
-_LONGEST_GAP = 5  # frames without the face (a hand, a blur) that a track bridges
+LONGEST_GAP = 5  # frames without the face (a hand, a blur) that a track bridges
 _TRUNCATE = 4.0  # the Gaussian's reach, in sigmas
 _THUMBNAIL = 32  # px: small enough that motion of one face is not a cut
 # mean difference of the thumbnails over their contrast: two shots of like framing differ by 0.85
@@ -47,9 +47,9 @@ def track_faces(
     """
     result = [list(faces) for faces in frames]
     for track in _assign(frames, frozenset(cuts)):
-        raw = np.stack([_raw(frames[frame][i]) for frame, i in track.places])
+        raw = np.stack([raw_points(frames[frame][i]) for frame, i in track.places])
         times = np.array([frame for frame, _ in track.places])
-        smooth = _smooth(raw, times, smooth_sigma)
+        smooth = smooth_points(raw, times, smooth_sigma)
         for (frame, i), points, kept in zip(track.places, smooth, raw, strict=True):
             result[frame][i] = replace(
                 frames[frame][i], landmarks=points, raw_landmarks=kept, track=track.number
@@ -73,7 +73,8 @@ def _thumbnail(image_u8: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
 
 
-def _raw(face: Face) -> np.ndarray:
+def raw_points(face: Face) -> np.ndarray:
+    """(68, 2): the points as the network gave them, where the face still knows them."""
     return face.landmarks if face.raw_landmarks is None else face.raw_landmarks
 
 
@@ -84,7 +85,7 @@ def _assign(frames: Sequence[list[Face]], cuts: frozenset[int]) -> list[_Track]:
         live = [
             track
             for track in live
-            if frame not in cuts and frame - track.last_frame <= _LONGEST_GAP + 1
+            if frame not in cuts and frame - track.last_frame <= LONGEST_GAP + 1
         ]
         boxes = np.array([face.box for face in faces], np.float64).reshape(-1, 4)
         owner = _pair(live, boxes)
@@ -112,8 +113,8 @@ def _pair(live: list[_Track], boxes: np.ndarray) -> dict[int, _Track]:
     }
 
 
-def _smooth(points: np.ndarray, times: np.ndarray, sigma: float) -> np.ndarray:
-    """(T, 68, 2) points at rising frame numbers `times`, as a straight line fitted around each
+def smooth_points(points: np.ndarray, times: np.ndarray, sigma: float) -> np.ndarray:
+    """(T, ...) values at rising frame numbers `times`, as a straight line fitted around each
     frame with Gaussian weights (local linear regression, Cleveland 1979).
 
     Where neighbours stand evenly on both sides that is the Gaussian filter. At the ends and beside
@@ -143,4 +144,5 @@ def _smooth(points: np.ndarray, times: np.ndarray, sigma: float) -> np.ndarray:
     alone = spread < 1e-9 * s0**2
     along = np.where(alone, 0.0, s1) / np.where(alone, 1.0, spread)
     across = np.where(alone, 1.0 / s0, s2 / np.where(alone, 1.0, spread))
-    return (across[:, None, None] * v0 - along[:, None, None] * v1).astype(np.float32)
+    along, across = (part.reshape(-1, *[1] * (points.ndim - 1)) for part in (along, across))
+    return (across * v0 - along * v1).astype(points.dtype)

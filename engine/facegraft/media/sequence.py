@@ -70,6 +70,9 @@ class ImageSequence:
     def time_of(self, index: int) -> Fraction:
         return index / self._fps
 
+    def name_of(self, index: int) -> str:
+        return self._files[index].stem
+
     def close(self) -> None:
         """Nothing is kept open between frames."""
 

@@ -82,8 +82,7 @@ class MovieSource:
             raise IndexError(f"frame {index} of {self._path}, which has {self._index.count}")
         if self._last.index != index:
             pixels, alpha = read_pixels(self._decode(index), self._reformatter)
-            name = f"{index:0{NAME_DIGITS}d}"
-            self._last = Frame(pixels, index, self.time_of(index), name, alpha)
+            self._last = Frame(pixels, index, self.time_of(index), self.name_of(index), alpha)
         return self._last
 
     def at_time(self, pts: Fraction) -> Frame:
@@ -100,6 +99,9 @@ class MovieSource:
         if self._constant or index >= len(ticks):
             return index / self._fps
         return (ticks[index] - ticks[0]) * self._index.time_base
+
+    def name_of(self, index: int) -> str:
+        return f"{index:0{NAME_DIGITS}d}"
 
     def close(self) -> None:
         self._container.close()
