@@ -19,7 +19,7 @@ def srgb_encode(linear: np.ndarray) -> np.ndarray:
     """Scene-linear to display-referred sRGB. Any shape, float32, any finite value."""
     values = np.ascontiguousarray(linear, np.float32)
     magnitude = np.abs(values)
-    curve = _power(magnitude, 1 / GAMMA)
+    curve = power(magnitude, 1 / GAMMA)
     curve *= np.float32(1 + OFFSET)
     curve -= np.float32(OFFSET)
     magnitude *= np.float32(SLOPE)
@@ -35,13 +35,13 @@ def srgb_decode(encoded: np.ndarray) -> np.ndarray:
     small = magnitude <= np.float32(ENCODED_LIMIT)
     curve = magnitude + np.float32(OFFSET)
     curve *= np.float32(1 / (1 + OFFSET))
-    curve = _power(curve, GAMMA)
+    curve = power(curve, GAMMA)
     magnitude *= np.float32(1 / SLOPE)
     np.copyto(curve, magnitude, where=small)
     return np.copysign(curve, values, out=curve)
 
 
-def _power(values: np.ndarray, exponent: float) -> np.ndarray:
+def power(values: np.ndarray, exponent: float) -> np.ndarray:
     """cv2.pow keeps 3e-6 relative and is three times as quick as numpy; it takes no empty array."""
     if values.size == 0:
         return values.copy()
