@@ -1,65 +1,59 @@
-"""Colour transfer: fit a face's colour to a reference picture of the same place.
+"""Colour transfer: fit a face's colours to a reference picture of the same place.
 
-A method takes `face` and `reference`, (H, W, 3) float32 RGB display-referred 0..1, and `weights`
-(H, W) 0..1, which says how much each pixel counts in the statistics of both; it gives a new face of
-the same kind. Where the weights are empty there is nothing to fit and the face comes back as is.
+`fit_transfer` gives a map, which is then applied to the face: the fit can be kept while other
+controls change, and averaged over neighbouring frames (`maps.average_maps`).
 """
 
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 
+from facegraft.merge.color import linear, transport
+from facegraft.merge.color.maps import IDENTITY, ColorMap
+from facegraft.merge.color.statistics import LEAST_WEIGHT, thin
 from facegraft.merge.params import ColorTransfer
 
-_SIGMA_FLOOR = 0.1  # Lab units, too little to see: a flat channel is moved but not amplified
-_LAB_LOW = np.array([0, -127, -127], np.float32)
-_LAB_HIGH = np.array([100, 127, 127], np.float32)
-_LEAST_WEIGHT = 16.0  # pixels; fewer say nothing about a face's colour
+Fit = Callable[[np.ndarray, np.ndarray, np.ndarray], ColorMap]
 
-Method = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+_METHODS: dict[ColorTransfer, Fit] = {
+    ColorTransfer.RCT: linear.reinhard,
+    ColorTransfer.LCT: linear.linear,
+    ColorTransfer.MKL: linear.monge_kantorovich,
+    ColorTransfer.MKL_M: linear.monge_kantorovich,
+    ColorTransfer.IDT: transport.iterative_distribution,
+    ColorTransfer.IDT_M: transport.iterative_distribution,
+    ColorTransfer.SOT_M: transport.sliced_transport,
+    ColorTransfer.MIX_M: transport.mixed,
+}
+# these count the whole square, as in DeepFaceLab; rct is masked there too
+_UNMASKED = {ColorTransfer.LCT, ColorTransfer.MKL, ColorTransfer.IDT}
+
+
+def counted(kind: ColorTransfer, mask: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """(H, W) float32 weights for `fit_transfer`: what a method counts.
+
+    mask: (H, W) 0..1, where the face is; seen: (H, W) 0..1, 0 where the square looks past the
+    frame, which no method counts.
+    """
+    return (seen if kind in _UNMASKED else mask * seen).astype(np.float32)
+
+
+def fit_transfer(
+    kind: ColorTransfer, face: np.ndarray, reference: np.ndarray, weights: np.ndarray
+) -> ColorMap:
+    """The map that gives `face` the colours of `reference`.
+
+    face, reference: (H, W, 3) float32 RGB, display-referred 0..1.
+    weights: (H, W) 0..1, how much each pixel counts, in both pictures; see `counted`. Where they
+    are empty there is nothing to fit: IDENTITY.
+    """
+    if kind is ColorTransfer.NONE or float(weights.sum()) < LEAST_WEIGHT:
+        return IDENTITY
+    return _METHODS[kind](*thin(face, reference, weights))
 
 
 def transfer_color(
     method: ColorTransfer, face: np.ndarray, reference: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
-    """`face` in the colours of `reference`; see the module for shapes."""
-    if float(weights.sum()) < _LEAST_WEIGHT:
-        return face
-    return _METHODS[method](face, reference, weights)
-
-
-def reinhard(face: np.ndarray, reference: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Mean and spread of each Lab channel, after Reinhard et al., "Color transfer between images",
-    2001, in CIE Lab; only pixels inside the mask count, each by its weight."""
-    face_lab = _lab(face)
-    face_mean, face_sigma = weighted_mean_sigma(face_lab, weights)
-    mean, sigma = weighted_mean_sigma(_lab(reference), weights)
-    gain = (sigma / np.maximum(face_sigma, _SIGMA_FLOOR)).astype(np.float32)
-    fitted = face_lab * gain + (mean - face_mean * gain).astype(np.float32)
-    np.clip(fitted, _LAB_LOW, _LAB_HIGH, out=fitted)
-    return np.clip(cv2.cvtColor(fitted, cv2.COLOR_Lab2RGB), 0, 1)
-
-
-def _lab(image: np.ndarray) -> np.ndarray:
-    """CIE Lab of (H, W, 3) float32 sRGB 0..1. The sRGB curve is computed here, since OpenCV's own
-    goes through a table that is off by up to 0.6 Lab units."""
-    linear = cv2.pow(image * np.float32(1 / 1.055) + np.float32(0.055 / 1.055), 2.4)
-    np.copyto(linear, image * np.float32(1 / 12.92), where=image <= 0.04045)
-    return cv2.cvtColor(linear, cv2.COLOR_LRGB2Lab)
-
-
-def weighted_mean_sigma(image: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation per channel of (H, W, C), float64 (C,) each."""
-    flat = image.reshape(-1, image.shape[2]).astype(np.float64)
-    shares = weights.reshape(-1).astype(np.float64)
-    shares = shares / shares.sum()
-    mean = shares @ flat
-    variance = shares @ (flat - mean) ** 2
-    return mean, np.sqrt(variance)
-
-
-_METHODS: dict[ColorTransfer, Method] = {
-    ColorTransfer.NONE: lambda face, _reference, _weights: face,
-    ColorTransfer.RCT: reinhard,
-}
+    """`face` in the colours of `reference`; see `fit_transfer`."""
+    return fit_transfer(method, face, reference, weights).apply(face)
