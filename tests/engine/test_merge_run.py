@@ -1,5 +1,6 @@
 """Merging whole clips: every frame, its matte, depth, names, resume and untouched pixels."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from facegraft.faces.faceset import Faceset
 from facegraft.inference import SwapModel
 from facegraft.media.images import read_image_file
 from facegraft.media.open import open_source
+from facegraft.media.source import Frame
 from facegraft.merge.animation import Animation
 from facegraft.merge.clip.faces import faces_from_set, find_faces
 from facegraft.merge.frame import merge_frame
@@ -59,6 +61,10 @@ def run(
                 return merge_clip(source, output, mattes, model, animation, faces_for, **options)
 
 
+def frame_of(pixels):
+    return Frame(pixels, 0, Fraction(0), "000000")
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_sequence_keeps_names_depth_and_every_untouched_pixel(tmp_path, model, dtype):
     frames = frames_with_faces(dtype=dtype)
@@ -85,7 +91,7 @@ def test_the_rectangles_merge_equals_the_whole_frames(model):
     pixels = picture(WIDTH, HEIGHT)
     for params in (MergeParams(), MergeParams(mode=MergeMode.SEAMLESS, face_scale=30, erode=-60)):
         for faces in ([face_at(70, 60, 40)], [face_at(30, 100, 50), face_at(120, 40, 30)]):
-            result, matte = merge_pixels(pixels, faces, model, params)
+            result, matte = merge_pixels(frame_of(pixels), faces, model, params)
             whole = merge_frame(pixels.astype(np.float32) / 255, faces, model, params)
             assert np.abs(result - whole.result * 255).max() <= 1
             assert np.abs(matte - whole.matte * 255).max() <= 1
@@ -95,7 +101,9 @@ def test_the_rectangles_merge_equals_the_whole_frames(model):
 
 def test_a_matte_of_0_in_the_files_depth_keeps_the_pixel(model):
     pixels = picture(WIDTH, HEIGHT)
-    result, matte = merge_pixels(pixels, [face_at(70, 60, 40)], model, MergeParams(mix=0.002))
+    result, matte = merge_pixels(
+        frame_of(pixels), [face_at(70, 60, 40)], model, MergeParams(mix=0.002)
+    )
     assert 0 < matte.max() <= 1
     np.testing.assert_array_equal(result[matte == 0], pixels[matte == 0])
 
@@ -103,10 +111,12 @@ def test_a_matte_of_0_in_the_files_depth_keeps_the_pixel(model):
 def test_mix_0_and_original_give_the_very_pixels(model):
     pixels = picture(WIDTH, HEIGHT)
     faces = [face_at(70, 60, 40)]
-    result, matte = merge_pixels(pixels, faces, model, MergeParams(mix=0))
+    result, matte = merge_pixels(frame_of(pixels), faces, model, MergeParams(mix=0))
     np.testing.assert_array_equal(result, pixels)
     assert matte.max() == 0
-    result, matte = merge_pixels(pixels, faces, model, MergeParams(mode=MergeMode.ORIGINAL))
+    result, matte = merge_pixels(
+        frame_of(pixels), faces, model, MergeParams(mode=MergeMode.ORIGINAL)
+    )
     np.testing.assert_array_equal(result, pixels)
     assert matte.max() == 255
 
@@ -132,7 +142,7 @@ def test_a_faceset_gives_the_same_merge_as_a_fresh_search(tmp_path, model):
         faces_for = faces_from_set(faceset, source)
         for frame in source:
             searched, _ = read_image_file(tmp_path / "searched" / f"{frame.name}.png")
-            pixels, _ = merge_pixels(frame.pixels, faces_for(frame), model, MergeParams())
+            pixels, _ = merge_pixels(frame, faces_for(frame), model, MergeParams())
             # the search follows faces and smooths them; this one moves straight
             assert np.abs(pixels.astype(int) - searched).mean() < 0.3
 
@@ -274,5 +284,5 @@ def test_hull_and_full_masks_work_without_the_models_masks(tmp_path):
     empty = SwapModel.open(write_dfm(tmp_path / "e.dfm", 64, (0, 0, 0), (1, 1, 1), 0.0, 0.0))
     pixels, faces = picture(WIDTH, HEIGHT), [face_at(70, 60, 40)]
     for mode in MaskMode:
-        _, matte = merge_pixels(pixels, faces, empty, MergeParams(mask_mode=mode))
+        _, matte = merge_pixels(frame_of(pixels), faces, empty, MergeParams(mask_mode=mode))
         assert (matte.max() == 255) == (mode in (MaskMode.FULL, MaskMode.HULL))

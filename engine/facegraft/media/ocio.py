@@ -127,5 +127,3 @@ def _check_round_trip(space: WorkingSpace) -> None:
             f"working space {space.name!r} has no way back: display values change by {error:.3g}, "
             f"the limit is {ROUND_TRIP_LIMIT:g}. Choose a space without a look or tone map"
         )
-
-

@@ -7,20 +7,34 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
+from facegraft.media.images import to_depth
+from facegraft.media.working_space import DISPLAY, WorkingSpace
+
+if TYPE_CHECKING:
+    from facegraft.media.exr import StoredExr
+
 NAME_DIGITS = 6  # of a movie frame's name; nine hours at 30 frames a second
 PIXEL_MAX = {"uint8": 255.0, "uint16": 65535.0}  # full scale by integer depth
+
+
+WHOLE = np.s_[:, :]  # the area of a whole frame
+LARGEST = 65504.0  # of half floats; infinite pixels count as it where something is computed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """One picture in time, at the depth it was stored in.
 
-    pixels: (H, W, 3) uint8 or uint16, RGB, display-referred full range, rotation tag applied.
+    pixels: (H, W, 3) uint8, uint16 or float32, RGB full range in `space`, rotation tag applied.
+            Floats hold any value, NaN too.
     alpha:  (H, W) of the same dtype, or None where the source has none.
+    space:  what the numbers mean.
+    premultiplied: colour was multiplied by alpha, as EXR files have it.
+    stored: all that an EXR file holds beside the picture, for writing it again.
     """
 
     pixels: np.ndarray
@@ -28,16 +42,59 @@ class Frame:
     pts: Fraction  # seconds from the start of the source, exact
     name: str  # file stem of an image; zero-padded index of a movie frame
     alpha: np.ndarray | None = None
+    space: WorkingSpace = DISPLAY
+    premultiplied: bool = False
+    stored: "StoredExr | None" = None
+
+    @property
+    def is_float(self) -> bool:
+        return self.pixels.dtype.kind == "f"
+
+    def display(self, area: tuple[slice, slice] = WHOLE) -> np.ndarray:
+        """(h, w, 3) float32 of a rectangle: RGB, display-referred, straight, finite, unclipped.
+
+        Made anew on every call.
+        """
+        values = self.pixels[area]
+        if self.is_float:
+            image = np.nan_to_num(values, nan=0.0, posinf=LARGEST, neginf=-LARGEST)
+        else:
+            image = values.astype(np.float32) * np.float32(1.0 / PIXEL_MAX[values.dtype.name])
+        coverage = self._coverage(area)
+        if coverage is not None:
+            image /= coverage
+        return self.space.to_display(image)
+
+    def from_display(self, image: np.ndarray, area: tuple[slice, slice] = WHOLE) -> np.ndarray:
+        """A rectangle that `display` gave, changed or not, as pixels of this frame's kind.
+
+        Floats come back to within the error of `space`, integers rounded and clipped.
+        """
+        values = self.space.from_display(image)
+        coverage = self._coverage(area)
+        if coverage is not None:
+            values = values * coverage
+        return values if self.is_float else to_depth(values, 8 * self.pixels.dtype.itemsize)
+
+    def _coverage(self, area: tuple[slice, slice]) -> np.ndarray | None:
+        """(h, w, 1) what colour was multiplied by, 1 where alpha is 0 or makes no difference."""
+        if not self.premultiplied or self.alpha is None:
+            return None
+        alpha = self.alpha[area]
+        if not alpha.size or alpha.min() >= 1:
+            return None
+        return np.where((alpha > 0) & (alpha < 1), alpha, np.float32(1))[..., None]
 
     @property
     def image(self) -> np.ndarray:
-        """(H, W, 3) float32, RGB, display-referred 0..1; made anew on every call."""
-        scale = np.float32(1.0 / PIXEL_MAX[self.pixels.dtype.name])
-        return self.pixels.astype(np.float32) * scale
+        """(H, W, 3) float32, RGB, display-referred; made anew on every call."""
+        return self.display()
 
     @property
     def image_u8(self) -> np.ndarray:
         """(H, W, 3) uint8 RGB for detectors; the stored pixels where they are 8-bit already."""
+        if not self.space.is_display or self.is_float:
+            return to_depth(self.display(), 8)
         if self.pixels.dtype == np.uint8:
             return self.pixels
         return (self.pixels >> 8).astype(np.uint8)
@@ -66,13 +123,15 @@ class SourceInfo:
     height: int
     frame_count: int  # exact for sequences; for movies counted from the index of packets
     fps: Fraction  # average rate; 25 for a sequence unless the caller says otherwise
-    bit_depth: int  # 8 or 16: depth of Frame.pixels
+    bit_depth: int  # 8 or 16: of Frame.pixels; 16 for floats, the depth of whole numbers from them
     color: ColorTags
     has_audio: bool
     is_movie: bool
     constant_rate: bool = True  # every frame's time is index / fps
     time_base: Fraction = Fraction(1, 25)  # tick of the stored times, for a variable rate
     pixel_aspect: Fraction = Fraction(1)  # width / height of one pixel, before rotation
+    space: WorkingSpace = DISPLAY  # of Frame.pixels
+    is_float: bool = False  # Frame.pixels are float32
 
 
 class FrameSource(Protocol):

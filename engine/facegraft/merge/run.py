@@ -16,7 +16,7 @@ from facegraft.errors import Cancelled
 from facegraft.faces.face import Face
 from facegraft.inference import SwapModel
 from facegraft.media.images import to_depth
-from facegraft.media.source import PIXEL_MAX, Frame, FrameSource
+from facegraft.media.source import Frame, FrameSource
 from facegraft.merge.animation import Animation
 from facegraft.merge.clip.faces import FacesFor
 from facegraft.merge.frame import merge_frame, reach
@@ -77,7 +77,7 @@ def merge_clip(
 
     def merge(frame: Frame) -> tuple[Sequence[Face], np.ndarray, np.ndarray]:
         faces = faces_for(frame)
-        return faces, *merge_pixels(frame.pixels, faces, model, animation.at(frame.index))
+        return faces, *merge_pixels(frame, faces, model, animation.at(frame.index))
 
     frames = todo()
     with ThreadPoolExecutor(THREADS) as pool:
@@ -111,25 +111,31 @@ def merge_clip(
 
 
 def merge_pixels(
-    pixels: np.ndarray, faces: Sequence[Face], model: SwapModel, params: MergeParams
+    frame: Frame, faces: Sequence[Face], model: SwapModel, params: MergeParams
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(H, W, 3) pixels and (H, W) matte, both of the input's dtype, uint8 or uint16.
+    """(H, W, 3) pixels and (H, W) matte, both of the dtype of the frame's pixels.
 
-    A pixel whose matte rounds to 0 keeps its value.
+    A pixel whose matte is 0, or rounds to it in whole numbers, keeps its value to the bit. Where
+    the alpha of a premultiplied frame is 0 there is no picture to swap, and the matte is 0.
     """
+    pixels = frame.pixels
     matte = np.zeros(pixels.shape[:2], pixels.dtype)
     x0, y0, x1, y1 = reach(faces, model, params, pixels.shape)
     if params.mix == 0 or x0 == x1:
         return pixels, matte
     area = np.s_[y0:y1, x0:x1]
-    depth = 8 * pixels.dtype.itemsize
-    image = pixels[area].astype(np.float32) * np.float32(1 / PIXEL_MAX[pixels.dtype.name])
-    merged = merge_frame(image, [_moved(face, -x0, -y0) for face in faces], model, params)
-    matte[area] = to_depth(merged.matte, depth)
+    merged = merge_frame(
+        frame.display(area), [_moved(face, -x0, -y0) for face in faces], model, params
+    )
+    covered = merged.matte
+    if frame.premultiplied and frame.alpha is not None:
+        covered = np.where(frame.alpha[area] > 0, covered, np.float32(0))
+    matte[area] = covered if frame.is_float else to_depth(covered, 8 * pixels.dtype.itemsize)
     if params.mode is MergeMode.ORIGINAL:
         return pixels, matte
     result = pixels.copy()
-    np.copyto(result[area], to_depth(merged.result, depth), where=(matte[area] > 0)[..., None])
+    changed = (matte[area] > 0)[..., None]
+    np.copyto(result[area], frame.from_display(merged.result, area), where=changed)
     return result, matte
 
 
