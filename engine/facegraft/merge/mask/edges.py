@@ -34,7 +34,7 @@ def resize_by(mask: np.ndarray, erode: float) -> np.ndarray:
     reach = math.ceil(radius) if erode < 0 else 0
     part = mask[y : y + height, x : x + width]
     if reach:  # what leaves the square on the way may come back into it
-        part = cv2.copyMakeBorder(part, *[reach] * 4, cv2.BORDER_CONSTANT, value=(0.0,))
+        part = np.pad(part, reach)
     part = _by_octagon(part, step, radius)
 
     # where `part` lies in the square, cut to it
@@ -90,7 +90,7 @@ def _doubling(radius: int, is_square: bool) -> list[np.ndarray]:
 
 
 def _ring(reached: int, distance: int, is_square: bool) -> np.ndarray:
-    """Four points at `distance`: corners of a square or of a diamond; the first step's are whole"""
+    """Four points at `distance`, corners of a square or a diamond; the first step's is whole."""
     if not reached:
         return cv2.getStructuringElement(cv2.MORPH_RECT if is_square else cv2.MORPH_CROSS, (3, 3))
     kernel = np.zeros((2 * distance + 1, 2 * distance + 1), np.uint8)
