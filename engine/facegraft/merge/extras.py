@@ -17,7 +17,7 @@ from facegraft.merge.params import MergeParams
 
 if TYPE_CHECKING:
     from facegraft.enhance import Enhancer
-    from facegraft.merge.color.transfer import ColorMap
+    from facegraft.merge.color.maps import ColorMap
     from facegraft.segment import Segmenter
 
 T = TypeVar("T")
@@ -26,8 +26,8 @@ T = TypeVar("T")
 class Keeper(Protocol):
     """Keeps results of a merge's stages, so that a changed control computes no more than it must.
 
-    `keep(key, compute)` gives what `compute()` gave for an equal key before. A key holds every
-    value that the result depends on but for the frame's pixels: one keeper serves one picture.
+    `keep(key, compute)` gives what `compute()` gave for an equal key before. A key holds all that
+    the result depends on but for the pixels of frame and matte: a keeper serves one picture.
     """
 
     def __call__(self, key: Hashable, compute: Callable[[], T]) -> T: ...
@@ -68,6 +68,7 @@ class FrameExtras:
     host_matte: (H, W) float32 0..1, of the frame's size; mask mode host needs it.
     seed:       of the grain; the frame's index, so that a frame always gets the same grain and
                 two frames never do.
+    occlusion:  also give what the segmenter sees of each face, as MergedFace.visible.
     keep:       where stages are remembered; None for nowhere.
     """
 
@@ -76,6 +77,7 @@ class FrameExtras:
     enhancer: "Enhancer | None" = None
     host_matte: np.ndarray | None = None
     seed: int = 0
+    occlusion: bool = False
     keep: Keeper | None = None
 
     def of_faces(self, count: int) -> Sequence[FaceExtras]:
