@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 _SIGMA = 0.375  # of the size: a soft spot as wide as the size is then half kept
-_FLOOR = 0.02  # of full scale, added to both means: deep shadow is not amplified into noise
+_FLOOR = 0.05  # of full scale, added to both means: deep shadow is not amplified into noise
 _MOST_GAIN = 4.0  # either way: two stops are light, more is another picture
 _LEAST = 1e-3  # of the weights' local mean: further away from the mask nothing is known
 _FINE_SIGMA = 3.0  # px of the reduced picture that a local mean is computed on
