@@ -26,6 +26,7 @@ def model() -> None:
       facegraft model set run --no-random-warp --gan-power 0.1
       facegraft model restore run run/backups/20260310-120000Z_000012_00340000
       facegraft model timelapse run run.mp4
+      facegraft model quantize ada.dfm ada_int8.dfm --faces dst_faces
     """
 
 
@@ -213,3 +214,40 @@ def timelapse(model: Path, output: Path, fps: int) -> None:
     with terminal_progress() as progress:
         count = write_timelapse(model, output, fps, progress)
     click.echo(f"{output}: {count} sheets")
+
+
+@model.command()
+@click.argument("model", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("output", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--faces", type=click.Path(path_type=Path, exists=True, file_okay=False),
+              required=True, help="Faceset of the dst clip; its faces set the ranges.")  # fmt: skip
+@click.option("--sheet", type=click.Path(path_type=Path, dir_okay=False),
+              help="Picture to look at: original, 8 bit, their difference times 16.")  # fmt: skip
+def quantize(model: Path, output: Path, faces: Path, sheet: Path | None) -> None:
+    """Write the .dfm file MODEL in 8-bit arithmetic to OUTPUT, which every reader takes as well.
+
+    A quarter of the size, and two to three times as quick on processors with 8-bit dot products
+    (most since 2021); the differences are measured on faces of the clip and told. Look at the
+    sheet before you use it: skin may show slight steps.
+
+    \b
+      facegraft model quantize ada.dfm ada_int8.dfm --faces dst_faces --sheet int8.png
+    """
+    from facegraft.faces.faceset import Faceset
+    from facegraft.inference import SwapModel
+    from facegraft.media.images import write_image
+    from facegraft.quantize import MOST_FACES, model_crops, quantize_model
+
+    crops = model_crops(Faceset.open(faces), SwapModel.open(model), MOST_FACES)
+    with terminal_progress() as progress:
+        report, picture = quantize_model(model, output, crops, progress)
+    if sheet is not None:
+        write_image(sheet, (picture * 255).round().astype("uint8"))
+    faster = report.original_ms / report.ms
+    click.echo(
+        f"{output}: {_size(report.bytes)} ({_size(report.original_bytes)} before), "
+        f"{report.ms:.0f} ms a face ({report.original_ms:.0f}, {faster:.1f} times as quick here). "
+        f"On {report.faces} faces it differs by {report.face_mean * 255:.2f} of 255 on average, "
+        f"{report.face_max * 255:.0f} at most ({report.face_psnr:.1f} dB); its mask by "
+        f"{report.mask_mean * 255:.2f}"
+    )

@@ -60,6 +60,11 @@ class SwapModel:
         self.has_morph = len(self._inputs) > 1
         self.spec, self.record = _read_metadata(path, file.metadata, self.resolution)
 
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The file's own key and value texts."""
+        return self._file.metadata
+
     @classmethod
     def open(cls, path: Path, providers: Sequence[str] | None = None, threads: int = 0) -> Self:
         """Open a .dfm or .onnx file; the suffix is not looked at.
@@ -94,19 +99,22 @@ class SwapModel:
             )
         if not 0 <= morph_value <= 1:
             raise ParameterError(f"morph_value is {morph_value:g}; the limits are 0 to 1")
-        bgr = np.ascontiguousarray(aligned[..., ::-1], dtype=np.float32)
-        step = len(bgr) if self._any_batch else 1
+        step = len(aligned) if self._any_batch else 1
         predictions = []
-        for start in range(0, len(bgr), step or 1):
-            predictions += self._run(bgr[start : start + step], morph_value)
+        for start in range(0, len(aligned), step or 1):
+            predictions += self._run(aligned[start : start + step], morph_value)
         return predictions
 
-    def _run(self, bgr: np.ndarray, morph_value: float) -> list[Prediction]:
-        feeds = {self._inputs[0]: bgr}
+    def feeds(self, aligned: np.ndarray, morph_value: float = 0.75) -> dict[str, np.ndarray]:
+        """The graph's own inputs for (N, R, R, 3) float32 RGB 0..1."""
+        feeds = {self._inputs[0]: np.ascontiguousarray(aligned[..., ::-1], dtype=np.float32)}
         if self.has_morph:
             feeds[self._inputs[1]] = np.array([morph_value], np.float32)
-        dst_mask, face, mask = self._file.run(feeds)
-        n, side = len(bgr), self.resolution
+        return feeds
+
+    def _run(self, aligned: np.ndarray, morph_value: float) -> list[Prediction]:
+        dst_mask, face, mask = self._file.run(self.feeds(aligned, morph_value))
+        n, side = len(aligned), self.resolution
         if face.shape != (n, side, side, 3) or {mask.size, dst_mask.size} != {n * side * side}:
             raise NotAModel(
                 f"{self.path.name} answers with shapes {dst_mask.shape}, {face.shape} and "
