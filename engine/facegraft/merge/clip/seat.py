@@ -1,0 +1,166 @@
+"""Seat: how far a model's faces lie off the place where their own landmarks belong, over a clip.
+
+A model is trained on faces laid on the template of their landmarks, so its pictures should lie
+there too. But it reads another person's code slightly askew, and then its faces come out shifted,
+turned or of another size, always by about the same amount. So: in some frames the detector looks at
+the frame's face and then at the model's face laid over it, both cut alike. The similarity between
+the squares of the two sets of landmarks is what the placement controls must undo. Medians over the
+frames keep blinks, hands and misses out of it.
+"""
+
+import math
+from dataclasses import asdict, dataclass, replace
+
+import cv2
+import numpy as np
+
+from facegraft.errors import Cancelled, ParameterError
+from facegraft.faces.align import align_matrix, compose, invert, scaled, transform_points
+from facegraft.faces.boxes import iou
+from facegraft.faces.clip import Detector
+from facegraft.faces.face import Face
+from facegraft.inference import SwapModel
+from facegraft.media.source import FrameSource
+from facegraft.merge.clip.faces import ClipFaces
+from facegraft.merge.geometry import crop, framing
+from facegraft.merge.params import MergeParams
+from facegraft.model_spec import FaceType
+from facegraft.progress import Progress, Silent
+
+FRAMES = 24  # looked at; the error of the median falls below a permille of the square
+_LEAST_FRAMES = 3  # fewer give no median worth the name
+_CANVAS = 512  # px: the detector's picture of a face, whatever the frame's size
+_SPAN = 0.625  # of the canvas that the square takes; detectors want some of the room around a head
+_EDGE = 0.06  # of the square over which the model's picture fades into the frame
+_SAME_FACE = 0.4  # least overlap of boxes, to take two findings for one face
+_MAD_TO_SIGMA = 1.4826  # of a normal distribution
+
+Similarity = tuple[float, float, float, float]  # x and y in permille, percent, degrees
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A correction in the units of MergeParams, to add to its rows of placement."""
+
+    face_offset_x: float  # permille of the face square
+    face_offset_y: float
+    face_scale: float  # percent
+    face_rotation: float  # degrees
+    spread: Similarity  # of single frames, as a standard deviation, in the same order
+    frame_count: int  # frames it was measured in
+
+    def added_to(self, params: MergeParams) -> MergeParams:
+        """`params` with the correction; the factors of size multiply."""
+        size = (1 + params.face_scale / 100) * (1 + self.face_scale / 100)
+        return replace(
+            params,
+            face_offset_x=params.face_offset_x + self.face_offset_x,
+            face_offset_y=params.face_offset_y + self.face_offset_y,
+            face_scale=(size - 1) * 100,
+            face_rotation=params.face_rotation + self.face_rotation,
+        )
+
+    def to_values(self) -> dict[str, float]:
+        """The rows of MergeParams that it sets, rounded to what it can know."""
+        rows = ("face_offset_x", "face_offset_y", "face_scale", "face_rotation")
+        return {name: round(value, 2) for name, value in asdict(self).items() if name in rows}
+
+
+def seat(
+    model: SwapModel,
+    source: FrameSource,
+    clip: ClipFaces,
+    detector: Detector,
+    params: MergeParams,
+    frames: int = FRAMES,
+    progress: Progress | None = None,
+) -> Seat:
+    """The correction for `model` on the largest face of up to `frames` frames, spread over `clip`.
+
+    params: framing and morph value of the merge; its placement does not count.
+    Raises: ParameterError where too few of the model's faces are found, UnreadableMedia,
+    ModelError, Cancelled.
+    """
+    progress = progress or Silent()
+    known = [i for i in sorted(clip.frames) if not clip.at(i)[0].held]
+    chosen = [known[int(i)] for i in np.linspace(0, len(known) - 1, min(frames, len(known)))]
+    progress.start(len(chosen), "frames looked at for the seat")
+    found: list[Similarity] = []
+    for index in chosen:
+        moved = displacement(source[index].image, clip.at(index)[0], model, detector, params)
+        if moved is not None:
+            found.append(moved)
+        progress.advance()
+        if progress.cancelled:
+            raise Cancelled("the seat is not measured; run again")
+    if len(found) < _LEAST_FRAMES:
+        raise ParameterError(
+            f"the model's face is found in {len(found)} of {len(chosen)} frames, {_LEAST_FRAMES} "
+            "are needed; train it longer, or place it by hand"
+        )
+    values = np.array(found)
+    middle = np.median(values, axis=0)
+    off = _MAD_TO_SIGMA * np.median(np.abs(values - middle), axis=0)
+    x, y, size, angle = middle.tolist()
+    spread = (float(off[0]), float(off[1]), float(off[2]), float(off[3]))
+    return Seat(x, y, size, angle, spread, len(found))
+
+
+def displacement(
+    image: np.ndarray, face: Face, model: SwapModel, detector: Detector, params: MergeParams
+) -> Similarity | None:
+    """What seats the model's face in one (H, W, 3) float32 RGB frame; None where it is not found.
+
+    The frame's own face is looked for again, in the same cut, so that what the detector makes of
+    the cut and what smoothing moved both cancel out.
+    """
+    face_type, size = framing(model, params), model.resolution
+    into = align_matrix(face.landmarks, face_type, size)
+    square = np.clip(crop(image, into, size), 0, 1)
+    predicted = model.predict(square, params.morph_value).face
+    span = round(_CANVAS * _SPAN)
+    at = (_CANVAS - span) // 2
+    canvas = np.array([[1.0, 0.0, at], [0.0, 1.0, at]])
+    to_canvas = compose(canvas, scaled(into, span / size))
+    before = np.clip(crop(image, to_canvas, _CANVAS), 0, 1)
+    after = before.copy()
+    inside = after[at : at + span, at : at + span]
+    fade = _fade(span)[..., None]
+    inside += (cv2.resize(predicted, (span, span), interpolation=cv2.INTER_CUBIC) - inside) * fade
+    expected = transform_points(face.landmarks, to_canvas)
+    own = _landmarks(before, expected, detector)
+    swapped = _landmarks(after, expected, detector)
+    if own is None or swapped is None:
+        return None
+    return in_rows(own, swapped, face_type)
+
+
+def in_rows(own: np.ndarray, swapped: np.ndarray, face_type: FaceType) -> Similarity:
+    """The correction that lays `swapped` landmarks where `own` are aligned, both (68, 2).
+
+    A point of the pasted square must come to lie where the square of the swapped landmarks has it,
+    as seen from the own square: `placement` of these rows is that similarity.
+    """
+    moved = compose(align_matrix(swapped, face_type, 1), invert(align_matrix(own, face_type, 1)))
+    scale = math.sqrt(np.linalg.det(moved[:, :2]))
+    angle = math.degrees(math.atan2(moved[1, 0], moved[0, 0]))
+    x, y = 1000 * (transform_points(np.array([[0.5, 0.5]]), moved)[0] - 0.5)
+    return float(x), float(y), 100 * (scale - 1), angle
+
+
+def _landmarks(image: np.ndarray, expected: np.ndarray, detector: Detector) -> np.ndarray | None:
+    """(68, 2) of the face that lies where `expected` points do, in a float picture 0..1."""
+    faces = detector.detect(np.rint(image * 255).astype(np.uint8))
+    if not faces:
+        return None
+    box = np.concatenate([expected.min(axis=0), expected.max(axis=0)])
+    overlap = iou(box, np.array([face.box for face in faces]))
+    best = int(np.argmax(overlap))
+    return faces[best].landmarks if overlap[best] >= _SAME_FACE else None
+
+
+def _fade(size: int) -> np.ndarray:
+    """(size, size) float32: 1 inside, falling to 0 at the square's border."""
+    from_border = np.minimum(np.arange(size), np.arange(size)[::-1]) + 0.5
+    ramp = np.clip(from_border / (_EDGE * size), 0, 1).astype(np.float32)
+    return ramp[:, None] * ramp[None, :]
