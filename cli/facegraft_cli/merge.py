@@ -13,7 +13,8 @@ from facegraft.media.codecs import VideoCodec
 from facegraft.media.open import open_source
 from facegraft.media.source import FrameSource
 from facegraft.merge.animation import Animation, load_animation
-from facegraft.merge.clip.faces import FacesFor, faces_from_set, find_faces
+from facegraft.merge.clip.faces import ClipFaces, faces_from_set, find_faces
+from facegraft.merge.job import MergeJob
 from facegraft.merge.out.output import open_output, provenance
 from facegraft.merge.params import MergeParams
 from facegraft.merge.run import MergeReport, merge_clip
@@ -101,27 +102,26 @@ def merge(
             from facegraft.faces.detect import FaceDetector
 
             faces_for = find_faces(source, indices, FaceDetector(), max_faces, progress)
+        job = MergeJob(model, animation, faces_for)
         alpha = source[indices[0]].alpha is not None
         with open_output(
             out, info, codec=codec, audio=audio, alpha=alpha, comment=provenance(model)
         ) as output:
             if matte is None:
                 report = merge_clip(
-                    source, output, None, model, animation, faces_for, indices, skip_existing,
-                    progress,
+                    source, output, None, job, indices, skip_existing, progress,
                 )  # fmt: skip
             else:
                 with open_output(matte, info, codec=codec, audio=False) as matte_output:
                     report = merge_clip(
-                        source, output, matte_output, model, animation, faces_for, indices,
-                        skip_existing, progress,
+                        source, output, matte_output, job, indices, skip_existing, progress,
                     )  # fmt: skip
     click.echo(describe(report, out))
 
 
 def choose_faces(
     folder: Path | None, source: FrameSource, max_faces: int, progress: TerminalProgress
-) -> FacesFor | None:
+) -> ClipFaces | None:
     """Faces of a faceset, or None where they have to be searched."""
     if folder is None:
         return None

@@ -1,0 +1,107 @@
+"""All that one merge of a clip is made of, beside the frames: models, controls over time, faces.
+
+`run.py` asks a job, for every frame, which faces it has, which values hold, and what the frame
+brings along (`extras.py`). Every answer is made from values alone, so frames may be asked in any
+order and from several threads; `matte_at`, which reads a file, is for the thread that reads frames.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facegraft.errors import ParameterError
+from facegraft.faces.face import Face
+from facegraft.inference import SwapModel
+from facegraft.media.source import PIXEL_MAX, Frame, FrameSource, SourceInfo
+from facegraft.merge.animation import Animation
+from facegraft.merge.clip.faces import ClipFaces
+from facegraft.merge.detail.motion import motions
+from facegraft.merge.extras import FaceExtras, FrameExtras
+from facegraft.merge.params import MergeParams
+
+if TYPE_CHECKING:
+    from facegraft.enhance import Enhancer
+    from facegraft.merge.over_time import SteadyFits
+    from facegraft.segment import Segmenter
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MergeJob:
+    """See the module.
+
+    mattes: the host's matte as a clip of the plate's size and length, or one picture for all.
+    steady: what `over_time.fit_clip` found, for smooth_color and smooth_mask.
+    """
+
+    model: SwapModel
+    animation: Animation
+    clip: ClipFaces
+    segmenter: "Segmenter | None" = None
+    enhancer: "Enhancer | None" = None
+    mattes: FrameSource | None = None
+    steady: "SteadyFits | None" = None
+
+    def faces(self, frame: Frame) -> tuple[Face, ...]:
+        return self.clip.at(frame.index)
+
+    def params(self, frame: Frame) -> MergeParams:
+        return self.animation.at(frame.index)
+
+    def extras(
+        self,
+        frame: Frame,
+        faces: Sequence[Face],
+        params: MergeParams,
+        matte: np.ndarray | None = None,
+    ) -> FrameExtras:
+        """What the frame brings along; `matte` is what `matte_at` read for it."""
+        steady = [self.steady and self.steady.of(frame.index, face.track) for face in faces]
+        return FrameExtras(
+            faces=[
+                FaceExtras(
+                    motion=motion,
+                    color_map=fit.color_map if fit else None,
+                    mask=fit.mask() if fit else None,
+                )
+                for motion, fit in zip(self._motions(frame, faces, params), steady, strict=True)
+            ],
+            segmenter=self.segmenter,
+            enhancer=self.enhancer,
+            host_matte=matte,
+            seed=frame.index,
+        )
+
+    def _motions(
+        self, frame: Frame, faces: Sequence[Face], params: MergeParams
+    ) -> Sequence[np.ndarray | None]:
+        if params.motion_blur == 0:
+            return [None] * len(faces)
+        return motions(self.clip.at(frame.index - 1), faces, self.clip.at(frame.index + 1))
+
+    def matte_at(self, index: int) -> np.ndarray | None:
+        """The host's matte of a frame, (H, W) float32 0..1: the red channel of its picture.
+
+        Raises: UnreadableMedia.
+        """
+        if self.mattes is None:
+            return None
+        frame = self.mattes[index if self.mattes.info.frame_count > 1 else 0]
+        red = frame.pixels[..., 0].astype(np.float32)
+        scale = PIXEL_MAX.get(frame.pixels.dtype.name, 1.0)
+        return np.clip(red / np.float32(scale), 0, 1)
+
+
+def check_mattes(mattes: SourceInfo, plate: SourceInfo) -> None:
+    """Raises: ParameterError where the mattes do not fit the plate."""
+    if (mattes.width, mattes.height) != (plate.width, plate.height):
+        raise ParameterError(
+            f"{mattes.path.name} is {mattes.width}x{mattes.height} px and the clip "
+            f"{plate.width}x{plate.height}; render the matte at the clip's size"
+        )
+    if mattes.frame_count not in (1, plate.frame_count):
+        raise ParameterError(
+            f"{mattes.path.name} has {mattes.frame_count} frames and the clip {plate.frame_count}; "
+            "give one matte for each frame, or one picture for all"
+        )
