@@ -8,9 +8,11 @@ from pathlib import Path
 from facegraft.errors import Cancelled, ParameterError, WriteError
 from facegraft.files import write_atomic
 from facegraft.media.codecs import VideoCodec, find_codec
-from facegraft.media.images import IMAGE_SUFFIXES, JPEG_QUALITY
-from facegraft.media.source import FrameSource
-from facegraft.media.writer import SequenceWriter, VideoWriter
+from facegraft.media.exr import EXR_SUFFIX
+from facegraft.media.images import JPEG_QUALITY
+from facegraft.media.sequence import FRAME_SUFFIXES, SRGB_TAGS
+from facegraft.media.source import NAME_DIGITS, FrameSource
+from facegraft.media.writer import ExrWriter, SequenceWriter, VideoWriter, write_frame
 from facegraft.progress import Progress, Silent
 
 RECORD_NAME = "frames.json"  # in the folder: which clip its images come from
@@ -72,7 +74,7 @@ def extract_frames(
     """Write frames as numbered images, named by their index in the clip (000000.png, ...).
 
     A folder that an interrupted run of the same clip and settings left is completed; overwrite
-    removes its images first. 16-bit clips give 16-bit PNG and TIFF.
+    removes its images first. 16-bit clips give 16-bit PNG and TIFF, floats go through `space`.
     Raises: WriteError, also for a folder with other images; UnreadableMedia at a damaged frame,
     with the frames before it written; Cancelled.
     """
@@ -82,16 +84,20 @@ def extract_frames(
     indices = thin(source, fps)
     progress.start(len(indices), "frames")
     written = 0
-    with SequenceWriter(folder, suffix, quality=quality) as writer:
+    if suffix.lower() == EXR_SUFFIX:
+        writer = ExrWriter(folder)
+    else:
+        writer = SequenceWriter(folder, suffix, bit_depth=source.info.bit_depth, quality=quality)
+    with writer:
         for index in indices:
             if progress.cancelled:
                 raise Cancelled(
                     f"{written} frames written to {folder}; the same command goes on from there"
                 )
-            if not (folder / f"{writer.default_name(index)}{suffix}").exists():
+            name = f"{index:0{NAME_DIGITS}d}"
+            if not (folder / f"{name}{suffix}").exists():
                 frame = source[index]
-                alpha = frame.alpha if writer.holds_alpha else None
-                writer.write(frame.pixels, writer.default_name(index), alpha=alpha)
+                write_frame(writer, frame, frame.pixels, name, keep_alpha=writer.holds_alpha)
                 written += 1
             progress.advance()
     return ExtractResult(written, len(indices) - written, source.info.frame_count)
@@ -135,7 +141,7 @@ def assemble_frames(
         bit_depth=source.info.bit_depth,
         alpha=alpha,
         time_base=None if fps or model.constant_rate else model.time_base,
-        color=model.color,
+        color=SRGB_TAGS if source.info.is_float else model.color,
         pixel_aspect=model.pixel_aspect,
         audio_from=model.path if audio and model.has_audio and not fps else None,
     ) as writer:
@@ -143,7 +149,7 @@ def assemble_frames(
             if progress.cancelled:
                 raise Cancelled(f"no movie written; {out} is as it was")
             time = None if fps else (like or source).time_of(frame.index)
-            writer.write(frame.pixels, pts=time, alpha=frame.alpha if alpha else None)
+            write_frame(writer, frame, frame.pixels, pts=time, keep_alpha=alpha)
             progress.advance()
 
 
@@ -167,7 +173,7 @@ def _claim_folder(folder: Path, record: _Record, overwrite: bool) -> None:
     """
     mark = folder / RECORD_NAME
     images = (
-        [file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES]
+        [file for file in folder.iterdir() if file.suffix.lower() in FRAME_SUFFIXES]
         if folder.is_dir()
         else []
     )

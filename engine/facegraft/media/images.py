@@ -1,4 +1,4 @@
-"""Single image files: PNG, JPEG, TIFF, BMP and WebP through OpenCV, 8 and 16 bit.
+"""Single image files: PNG, JPEG, TIFF, BMP and WebP through OpenCV, 8 and 16 bit; TIFF floats, too.
 
 OpenCV forgives damage (a truncated JPEG comes back with a grey bottom, a PNG with a broken chunk
 with a black one), so the structure of both is checked first: a picture is read whole or not at all.
@@ -12,16 +12,19 @@ import numpy as np
 
 from facegraft.errors import ParameterError, SourceNotFound, UnreadableMedia
 from facegraft.files import write_atomic
+from facegraft.media.provenance import Provenance, into_jpeg
+from facegraft.media.tiff import with_tags, without_alpha_kind
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
 DEEP_SUFFIXES = frozenset({".png", ".tif", ".tiff"})  # these can hold 16 bit and alpha
 JPEG_QUALITY = 95  # the highest where files still shrink well; chroma is kept in full
+TIFF_SUFFIXES = frozenset({".tif", ".tiff"})  # and these floats
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_LEVEL = 1  # of 9; higher levels take several times as long for a few percent
 
 
 def read_image_file(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels (H, W, 3) RGB and alpha (H, W) or None, both uint8 or both uint16.
+    """Pixels (H, W, 3) RGB and alpha (H, W) or None, both uint8, uint16 or float32.
 
     Grey is expanded to RGB; a JPEG's EXIF orientation is applied.
     Raises: SourceNotFound, UnreadableMedia naming the file and what is wrong with it.
@@ -39,7 +42,7 @@ def read_image_file(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     is_jpeg = data.startswith(b"\xff\xd8")
     flags = cv2.IMREAD_COLOR if is_jpeg else cv2.IMREAD_UNCHANGED
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        image = cv2.imdecode(np.frombuffer(without_alpha_kind(data), np.uint8), flags)
     except cv2.error:
         image = None
     if image is None:
@@ -47,9 +50,10 @@ def read_image_file(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
             f"{path} is no image that OpenCV can read ({len(data)} bytes); PNG, JPEG and TIFF of "
             "8 or 16 bit are"
         )
-    if image.dtype not in (np.uint8, np.uint16):
+    if image.dtype not in (np.uint8, np.uint16, np.float32):
         raise UnreadableMedia(
-            f"{path} holds {image.dtype} pixels; convert it to 8 or 16 bit whole numbers"
+            f"{path} holds {image.dtype} pixels; convert it to 8 or 16 bit whole numbers, or to "
+            "32-bit floats"
         )
     return _split_channels(image)
 
@@ -72,19 +76,28 @@ def _split_channels(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def write_image(
-    path: Path, pixels: np.ndarray, alpha: np.ndarray | None = None, quality: int = JPEG_QUALITY
+    path: Path,
+    pixels: np.ndarray,
+    alpha: np.ndarray | None = None,
+    quality: int = JPEG_QUALITY,
+    about: Provenance | None = None,
 ) -> None:
     """Write one image, format by suffix; the file appears only once it is complete.
 
-    pixels: (H, W, 3) RGB or (H, W) grey, uint8 or uint16. alpha: (H, W) of the same depth.
-    quality: 1 to 100, for JPEG and lossy WebP alone.
+    pixels: (H, W, 3) RGB or (H, W) grey, uint8 or uint16, in TIFF also float32 of any value.
+    alpha: (H, W) of the same kind, straight. quality: 1 to 100, for JPEG and lossy WebP alone.
+    about: written into the file (not in BMP).
     Raises: WriteError; ParameterError where the format cannot hold the depth or the alpha.
     """
-    write_atomic(path, encode_image(path.suffix, pixels, alpha, quality))
+    write_atomic(path, encode_image(path.suffix, pixels, alpha, quality, about))
 
 
 def encode_image(
-    suffix: str, pixels: np.ndarray, alpha: np.ndarray | None = None, quality: int = JPEG_QUALITY
+    suffix: str,
+    pixels: np.ndarray,
+    alpha: np.ndarray | None = None,
+    quality: int = JPEG_QUALITY,
+    about: Provenance | None = None,
 ) -> bytes:
     """The bytes of an image file; arguments as in `write_image`. Raises: ParameterError."""
     suffix = suffix.lower()
@@ -93,6 +106,8 @@ def encode_image(
         raise ParameterError(f"no image format for {suffix!r}; use one of {known}")
     if pixels.dtype != np.uint8 and suffix not in DEEP_SUFFIXES:
         raise ParameterError(f"{suffix} holds 8 bit, not {pixels.dtype}; use .png or .tif")
+    if pixels.dtype.kind == "f" and suffix not in TIFF_SUFFIXES:
+        raise ParameterError(f"{suffix} holds no {pixels.dtype}; use .tif or .exr")
     if alpha is not None and suffix not in DEEP_SUFFIXES:
         raise ParameterError(f"{suffix} holds no alpha; use .png or .tif")
     if alpha is not None:
@@ -103,12 +118,25 @@ def encode_image(
         image = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
     else:
         image = pixels
-    done, data = cv2.imencode(suffix, image, _encoder_options(suffix, quality))
+    options = _encoder_options(suffix, quality)
+    if about is not None and suffix in (".png", ".webp"):
+        packet = np.frombuffer(about.xmp(), np.uint8)
+        done, data = cv2.imencodeWithMetadata(
+            suffix, image, [cv2.IMAGE_METADATA_XMP], [packet], options
+        )
+    else:
+        done, data = cv2.imencode(suffix, image, options)
     if not done:
         raise ParameterError(
             f"OpenCV cannot write {image.shape[1]}x{image.shape[0]} {image.dtype} as {suffix}"
         )
-    return data.tobytes()
+    match suffix:
+        case ".tif" | ".tiff" if about is not None or alpha is not None:
+            return with_tags(data.tobytes(), about, alpha is not None)
+        case ".jpg" | ".jpeg" if about is not None:
+            return into_jpeg(data.tobytes(), about)
+        case _:
+            return data.tobytes()
 
 
 def to_depth(values: np.ndarray, bits: int) -> np.ndarray:

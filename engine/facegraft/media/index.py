@@ -10,6 +10,8 @@ import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
 
+CUT = "it is shorter than its header says"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameIndex:
@@ -65,8 +67,8 @@ def read_index(container: InputContainer, stream: av.VideoStream) -> FrameIndex 
     while packets and packets[-1][3]:
         packets.pop()
         damage = damage or "its last packet is incomplete"
-    if not damage and _matroska_is_cut(Path(container.name)):
-        damage = "it is shorter than its header says"
+    if not damage and _is_cut(Path(container.name)):
+        damage = CUT
     ticks = sorted(pts for pts, *_ in packets)
     if len(set(ticks)) < len(ticks) or (ticks and not any(key for *_, key, _ in packets)):
         return None
@@ -90,6 +92,8 @@ def count_frames(container: InputContainer, stream: av.VideoStream) -> FrameInde
             count += len(packet.decode())
     except FFmpegError as error:
         damage = error.strerror or str(error)
+    if not (is_cut or damage) and _is_cut(Path(container.name)):
+        damage = CUT
     if is_cut or damage:
         damage = damage or "its last packet is incomplete"
         # the frame of that packet is a guess, and so may be those that wait to be reordered
@@ -120,6 +124,18 @@ def _count_in_header(container: InputContainer, stream: av.VideoStream) -> int:
     if stream.frames or not container.duration or not stream.average_rate:
         return stream.frames
     return round(Fraction(container.duration, av.time_base) * stream.average_rate)
+
+
+def _is_cut(path: Path) -> bool:
+    """Whether the file is shorter than its header says; FFmpeg tells of cuts inside packets only."""
+    return _matroska_is_cut(path) or _riff_is_cut(path)
+
+
+def _riff_is_cut(path: Path) -> bool:
+    """AVI: a RIFF file's length follows its first four bytes; 0 where it was never finished."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    return head[:4] == b"RIFF" and int.from_bytes(head[4:], "little") + 8 > path.stat().st_size
 
 
 def _matroska_is_cut(path: Path) -> bool:

@@ -9,6 +9,7 @@ with its built-in one (the roles aces_interchange or cie_xyz_d65_interchange, or
 space); the second is for older configs. Views with a tone map are not used: few have an inverse.
 """
 
+import importlib
 import os
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def open_ocio_space(name: str) -> WorkingSpace:
     for a config that cannot be read, an unknown space, and one that has no way back.
     """
     try:
-        import PyOpenColorIO as ocio
+        ocio: Any = importlib.import_module("PyOpenColorIO")
     except ImportError as error:
         raise MissingExtra(
             f"{name!r} needs PyOpenColorIO; install it with: pip install facegraft[ocio]"

@@ -5,20 +5,28 @@ from fractions import Fraction
 from pathlib import Path
 
 from facegraft.errors import SourceNotFound, UnreadableMedia
-from facegraft.media.images import IMAGE_SUFFIXES
-from facegraft.media.sequence import ImageSequence, numeric_order
+from facegraft.media.sequence import FRAME_SUFFIXES, ImageSequence, numeric_order
 from facegraft.media.source import FrameSource
 from facegraft.media.video import MovieSource
+from facegraft.media.working_space import AUTO
 
 # "shot.####.png", or "shot.%04d.png" as FFmpeg writes it
 PATTERN = re.compile(r"#+|%0?\d*d")
 
 
-def open_source(path: Path | str, fps: Fraction | int | None = None) -> FrameSource:
+def open_source(
+    path: Path | str,
+    fps: Fraction | int | None = None,
+    space: str = AUTO,
+    layer: str = "",
+) -> FrameSource:
     """Open a movie, a folder of images, a numbered pattern, one file of a sequence, or one image.
 
-    fps: rate of an image sequence (25 if None); a movie keeps its own.
-    Raises: SourceNotFound, UnreadableMedia, both naming the path, what was found and what to do.
+    fps: rate of an image sequence (None: what its files say, else 25); a movie keeps its own.
+    space: what the numbers mean, a name of `working_space.open_space`; auto goes by the file.
+    layer: of EXR files, '' for their usual colour.
+    Raises: SourceNotFound, UnreadableMedia, both naming the path, what was found and what to do;
+    for `space` what `open_space` raises.
     """
     path = Path(path)
     rate = None if fps is None else Fraction(fps)
@@ -27,28 +35,30 @@ def open_source(path: Path | str, fps: Fraction | int | None = None) -> FrameSou
         if not files:
             raise SourceNotFound(
                 f"no images in the folder {path} ({_list_folder(path)}); "
-                f"{', '.join(sorted(IMAGE_SUFFIXES))} are read"
+                f"{', '.join(sorted(FRAME_SUFFIXES))} are read"
             )
-        return _sequence(path, files, rate)
+        return _sequence(path, files, rate, space, layer)
     if PATTERN.search(path.name) and not path.exists():
-        return _sequence(path, _match_pattern(path), rate)
+        return _sequence(path, _match_pattern(path), rate, space, layer)
     if not path.exists():
         raise SourceNotFound(
             f"nothing at {path} ({_list_folder(path.parent)}); check the name, or give a pattern "
             "such as shot.####.png"
         )
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        return _sequence(path, _siblings(path), rate)
-    return MovieSource(path)
+    if path.suffix.lower() in FRAME_SUFFIXES:
+        return _sequence(path, _siblings(path), rate, space, layer)
+    return MovieSource(path, space)
 
 
-def _sequence(path: Path, files: list[Path], fps: Fraction | None) -> ImageSequence:
-    return ImageSequence(path, sorted(files, key=numeric_order), fps)
+def _sequence(
+    path: Path, files: list[Path], fps: Fraction | None, space: str, layer: str
+) -> ImageSequence:
+    return ImageSequence(path, sorted(files, key=numeric_order), fps, space, layer)
 
 
 def _is_image(file: Path) -> bool:
     hidden = file.name.startswith(".")  # temporary files, and what macOS leaves on disks
-    return file.suffix.lower() in IMAGE_SUFFIXES and not hidden and file.is_file()
+    return file.suffix.lower() in FRAME_SUFFIXES and not hidden and file.is_file()
 
 
 def _match_pattern(path: Path) -> list[Path]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 import av
+import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.stream import Disposition
@@ -24,6 +25,7 @@ from facegraft.media.index import FrameIndex, count_frames, read_index
 from facegraft.media.planes import read_pixels
 from facegraft.media.source import NAME_DIGITS, Frame, SourceInfo
 from facegraft.media.tags import read_tags
+from facegraft.media.working_space import AUTO, DISPLAY, name_for, open_space
 
 _log = logging.getLogger(__name__)
 
@@ -34,12 +36,15 @@ KEYS_TO_TRY = 3  # containers that seek by decoding time can land up to two key 
 class MovieSource:
     """A movie file as a FrameSource.
 
+    space: a name of `working_space.open_space`; auto takes PQ and HLG from the file's tags, and
+    everything else for display-referred.
     Raises: SourceNotFound; UnreadableMedia for a file that is no movie, holds no picture, or
-    cannot be decoded at all.
+    cannot be decoded at all; ParameterError for an unknown space.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, space: str = AUTO) -> None:
         self._path = path
+        self._space = DISPLAY if space == AUTO else open_space(space)
         self._reformatter = VideoReformatter()
         self._index = _index_of(path)
         self._restart()
@@ -51,7 +56,12 @@ class MovieSource:
         except UnreadableMedia:
             self.close()
             raise
-        self._last = Frame(pixels, 0, Fraction(0), f"{0:0{NAME_DIGITS}d}", alpha)
+        tags = read_tags(
+            picture.color_primaries, picture.color_trc, picture.colorspace, picture.color_range
+        )
+        if space == AUTO:
+            self._space = open_space(name_for(tags.primaries, tags.transfer))
+        self._last = self._frame(0, pixels, alpha)
         aspect = stream.sample_aspect_ratio
         self._info = SourceInfo(
             path=path,
@@ -60,14 +70,13 @@ class MovieSource:
             frame_count=self._index.count,
             fps=self._fps,
             bit_depth=pixels.dtype.itemsize * 8,
-            color=read_tags(
-                picture.color_primaries, picture.color_trc, picture.colorspace, picture.color_range
-            ),
+            color=tags,
             has_audio=bool(self._container.streams.audio),
             is_movie=True,
             constant_rate=self._constant,
             time_base=self._index.time_base,
             pixel_aspect=aspect or Fraction(1),
+            space=self._space,
         )
 
     @property
@@ -82,8 +91,12 @@ class MovieSource:
             raise IndexError(f"frame {index} of {self._path}, which has {self._index.count}")
         if self._last.index != index:
             pixels, alpha = read_pixels(self._decode(index), self._reformatter)
-            self._last = Frame(pixels, index, self.time_of(index), self.name_of(index), alpha)
+            self._last = self._frame(index, pixels, alpha)
         return self._last
+
+    def _frame(self, index: int, pixels: np.ndarray, alpha: np.ndarray | None) -> Frame:
+        time = self.time_of(index)
+        return Frame(pixels, index, time, self.name_of(index), alpha, space=self._space)
 
     def at_time(self, pts: Fraction) -> Frame:
         if pts < 0:

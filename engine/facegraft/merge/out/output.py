@@ -1,4 +1,4 @@
-"""Where merged frames go: a movie, a folder of images, or a numbered pattern such as m.####.tif.
+"""Where merged frames go: a movie, a folder of images, or a numbered pattern such as m.####.exr.
 
 Images are named after the frames of the source, so that plates, results and mattes line up; a
 pattern takes the number at the end of the frame's name.
@@ -16,10 +16,13 @@ import facegraft
 from facegraft.errors import ParameterError
 from facegraft.inference import SwapModel
 from facegraft.media.codecs import VideoCodec, find_codec
-from facegraft.media.images import DEEP_SUFFIXES, IMAGE_SUFFIXES
+from facegraft.media.exr import EXR_SUFFIX
+from facegraft.media.images import DEEP_SUFFIXES
 from facegraft.media.open import PATTERN
+from facegraft.media.provenance import Provenance
+from facegraft.media.sequence import FRAME_SUFFIXES
 from facegraft.media.source import Frame, SourceInfo
-from facegraft.media.writer import FrameWriter, SequenceWriter, open_writer
+from facegraft.media.writer import FrameWriter, open_writer, write_frame
 from facegraft.model_spec import ModelRecord
 
 _DIGEST_SHOWN = 16  # hex digits; enough to tell models apart
@@ -38,16 +41,33 @@ class Output:
 
     def path_of(self, frame: Frame) -> Path | None:
         """File that the frame is written to; None in a movie."""
-        return self.folder and self.folder / f"{self._name_of(frame)}{self.suffix}"
+        return self.folder and self.folder / f"{self.name_of(frame)}{self.suffix}"
 
     def write(self, frame: Frame, pixels: np.ndarray) -> None:
-        """Add `pixels` in place of the frame's own. Raises: WriteError, ParameterError."""
-        alpha = frame.alpha if self.has_alpha and pixels.ndim == 3 else None
+        """Add `pixels` in place of the frame's own, of the frame's kind and space.
+
+        Raises: WriteError, ParameterError.
+        """
+        write_frame(
+            self.writer, frame, pixels, self.name_of(frame), self._since(frame), self.has_alpha
+        )
+
+    def write_layer(
+        self, frame: Frame, pixels: np.ndarray, alpha: np.ndarray | None = None
+    ) -> None:
+        """Add what belongs to the frame and is written as it is: a matte (H, W), a face layer.
+
+        Raises: WriteError, ParameterError.
+        """
+        self.writer.write(pixels, self.name_of(frame), self._since(frame), alpha)
+
+    def _since(self, frame: Frame) -> Fraction:
         if self.start is None:
             self.start = frame.pts
-        self.writer.write(pixels, self._name_of(frame), frame.pts - self.start, alpha)
+        return frame.pts - self.start
 
-    def _name_of(self, frame: Frame) -> str:
+    def name_of(self, frame: Frame) -> str:
+        """The file's stem."""
         if not self.pattern:
             return frame.name
         number = re.search(r"\d+$", frame.name)
@@ -72,16 +92,18 @@ def open_output(
     codec: VideoCodec | str = VideoCodec.H264,
     audio: bool = True,
     alpha: bool = False,
-    comment: str = "",
+    about: Provenance | None = None,
+    compression: str = "",
 ) -> Output:
     """Open `path` for frames of `like`; 16-bit sources stay 16-bit where the format holds it.
 
-    alpha: keep the frames' alpha where the format has one. comment: a movie's comment tag.
+    A folder gets PNG files, or EXR where the source is float. alpha: keep the frames' alpha where
+    the format has one. about: written into movies and images. compression: of EXR files.
     Raises: WriteError; ParameterError, also where `path` would overwrite the source.
     """
     suffix = path.suffix.lower()
-    if suffix in IMAGE_SUFFIXES or not suffix or path.is_dir():
-        is_folder = suffix not in IMAGE_SUFFIXES or path.is_dir()
+    if suffix in FRAME_SUFFIXES or not suffix or path.is_dir():
+        is_folder = suffix not in FRAME_SUFFIXES or path.is_dir()
         if not is_folder and len(PATTERN.findall(path.name)) != 1:
             raise ParameterError(
                 f"{path} names one image; give a folder, or a pattern with one number mark such as "
@@ -91,32 +113,33 @@ def open_output(
         of_source = like.path if like.path.is_dir() else like.path.parent
         if not like.is_movie and folder.resolve() == of_source.resolve():
             raise ParameterError(f"{folder} holds the source; choose another folder")
-        suffix = ".png" if is_folder else path.suffix
-        writer = SequenceWriter(folder, suffix, bit_depth=like.bit_depth)
-        pattern = "" if is_folder else path.stem
-        return Output(writer, folder, pattern, suffix, suffix.lower() in DEEP_SUFFIXES and alpha)
+        if is_folder:
+            suffix = EXR_SUFFIX if like.is_float else ".png"
+        else:
+            suffix = path.suffix
+        writer = open_writer(
+            folder, like, bit_depth=like.bit_depth, image_suffix=suffix, about=about,
+            compression=compression, images=True,
+        )  # fmt: skip
+        holds_alpha = suffix.lower() in DEEP_SUFFIXES or suffix.lower() == EXR_SUFFIX
+        return Output(writer, folder, "" if is_folder else path.stem, suffix, holds_alpha and alpha)
     if path.resolve() == like.path.resolve():
         raise ParameterError(f"{path} is the source itself; choose another name")
     alpha = alpha and bool(find_codec(codec, suffix)[1].alpha_formats)
     writer = open_writer(
-        path,
-        like,
-        codec=codec,
-        bit_depth=like.bit_depth,
-        alpha=alpha,
-        audio=audio,
-        comment=comment,
+        path, like, codec=codec, bit_depth=like.bit_depth, alpha=alpha, audio=audio, about=about
     )
     return Output(writer, None, "", suffix, alpha)
 
 
-def provenance(model: SwapModel) -> str:
-    """What a merged movie says of itself: how it was made, and IPTC's term for such pictures."""
+def provenance(model: SwapModel) -> Provenance:
+    """What a merged clip says of itself: how it was made, and IPTC's term for such pictures."""
     record = model.record or ModelRecord()
     name = f" {record.name}" if record.name else ""
-    return (
+    return Provenance(
         f"Face replaced with FaceGraft {facegraft.__version__}, model{name} "
-        f"{model.digest[:_DIGEST_SHOWN]}. Digital source type: {record.digital_source_type}"
+        f"{model.digest[:_DIGEST_SHOWN]}. Digital source type: {record.digital_source_type}",
+        record.digital_source_type,
     )
 
 
