@@ -56,3 +56,7 @@ class MaskWindow:
         """Drop the masks of frames before this one."""
         for place in [place for place in self._masks if place[0] < before]:
             del self._masks[place]
+
+    def __repr__(self) -> str:
+        size = sum(mask.nbytes for mask in self._masks.values()) / 2**20
+        return f"MaskWindow({len(self)} masks, {size:.1f} MiB)"
