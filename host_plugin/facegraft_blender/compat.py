@@ -3,6 +3,9 @@
 from typing import Any
 
 import bpy  # pyright: ignore[reportMissingImports]
+from bpy_extras.anim_utils import (  # pyright: ignore[reportMissingImports]
+    action_get_channelbag_for_slot,
+)
 
 COMPOSITOR_IS_GROUP = bpy.app.version >= (5, 0, 0)  # before, each scene embedded its own tree
 MATH_NODE = "ShaderNodeMath" if COMPOSITOR_IS_GROUP else "CompositorNodeMath"
@@ -58,6 +61,21 @@ def evaluated_tree(scene: bpy.types.Scene) -> bpy.types.NodeTree:
     return scene.evaluated_get(depsgraph).node_tree
 
 
+def fcurves_of(tree: bpy.types.NodeTree) -> list[bpy.types.FCurve]:
+    """F-curves of the tree's own action, of its slot alone."""
+    data = tree.animation_data
+    if data is None or data.action is None or data.action_slot is None:
+        return []
+    bag = action_get_channelbag_for_slot(data.action, data.action_slot)
+    return list(bag.fcurves) if bag is not None else []
+
+
+def remove_fcurve(tree: bpy.types.NodeTree, curve: bpy.types.FCurve) -> None:
+    """Remove one of `fcurves_of`."""
+    data = tree.animation_data
+    action_get_channelbag_for_slot(data.action, data.action_slot).fcurves.remove(curve)
+
+
 def output_socket(tree: bpy.types.NodeTree) -> bpy.types.NodeSocket:
     """The socket whose picture is the tree's render; made where the tree has none."""
     outputs = [node for node in tree.nodes if node.bl_idname == OUTPUT_NODE]
@@ -68,15 +86,15 @@ def output_socket(tree: bpy.types.NodeTree) -> bpy.types.NodeSocket:
     return next(socket for socket in node.inputs if socket.type == "RGBA")
 
 
-def set_exr_output(render: bpy.types.RenderSettings) -> None:
-    """One uncompressed OpenEXR per frame, 32-bit RGBA, scene linear."""
+def set_exr_output(render: bpy.types.RenderSettings, codec: str = "NONE") -> None:
+    """One OpenEXR per frame, 32-bit RGBA, scene linear; `codec` as Blender names it."""
     settings = render.image_settings
     if COMPOSITOR_IS_GROUP:
         settings.media_type = "IMAGE"
     settings.file_format = "OPEN_EXR"
     settings.color_mode = "RGBA"
     settings.color_depth = "32"
-    settings.exr_codec = "NONE"
+    settings.exr_codec = codec
     settings.color_management = "FOLLOW_SCENE"
 
 
@@ -111,8 +129,15 @@ def sequencer_renders(scene: bpy.types.Scene) -> bool:
 
 
 def working_space() -> str:
-    """Colour space of scene-linear values; before 5.0 always what the configuration says."""
-    return bpy.data.colorspace.working_space if COMPOSITOR_IS_GROUP else REC709
+    """The engine's name for the colours of scene-linear values; before 5.0 always Rec. 709."""
+    if not COMPOSITOR_IS_GROUP:
+        return _SPACES["Linear Rec.709"]
+    name = bpy.data.colorspace.working_space
+    return _SPACES[name]  # the configuration that comes with Blender has no other
 
 
-REC709 = "Linear Rec.709"  # what the engine takes scene linear to be
+_SPACES = {  # Blender's names -> those of facegraft.media.working_space
+    "Linear Rec.709": "linear_rec709",
+    "Linear Rec.2020": "linear_rec2020",
+    "ACEScg": "acescg",
+}

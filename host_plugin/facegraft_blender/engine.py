@@ -6,9 +6,12 @@ Model computing happens out of process, so neither its libraries nor its crashes
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
 
+import bpy  # pyright: ignore[reportMissingImports]
 import numpy as np
 
 from facegraft.errors import WorkerDied
@@ -21,21 +24,58 @@ _models: dict[str, dict[str, Any]] = {}  # what each model file said of itself, 
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """Files of the networks that a node uses; empty where it has none."""
+
+    model: str
+    segmenter: str
+    enhancer: str
+
+    @classmethod
+    def of(cls, settings: Any) -> Self:
+        """Whole paths of a node's `FaceGraftSettings`."""
+        paths = (settings.model_path, settings.segmenter_path, settings.enhancer_path)
+        return cls(*(bpy.path.abspath(path) for path in paths))
+
+
 def merge(
     rgba: np.ndarray,
-    model: str,
     params: Mapping[str, Any],
-    landmarks: list[Any] | None,
+    networks: Networks,
+    *,
+    faces: list[dict[str, Any]] | None,
+    choice: str,
+    matte: np.ndarray | None,
+    working_space: str,
+    frame: int,
 ) -> MergeReply:
     """The face layer of one frame; arguments as `WorkerClient.merge`, colours scene linear.
 
     Raises: FacegraftError, as the engine met it or because there is no engine.
     """
+    points = None if faces is None else [face["landmarks"] for face in faces]
     return _ask(
         lambda client: client.merge(
-            rgba, model=model, params=params, color="scene_linear", landmarks=landmarks
+            rgba, model=networks.model, params=params, color="scene_linear", landmarks=points
         )
     )
+
+
+@contextmanager
+def tracking() -> Iterator[WorkerClient]:
+    """A connection of its own, on which `detect` and `save_tracks` follow one clip's faces.
+
+    Raises: FacegraftError where there is no engine.
+    """
+    _ask(lambda client: client.ping())  # starts one, or finds out that it died
+    with _lock:
+        assert _client is not None
+        connection = _client.share()
+    try:
+        yield connection
+    finally:
+        connection.close()
 
 
 def describe_model(path: str) -> None:

@@ -7,12 +7,12 @@ import bpy  # pyright: ignore[reportMissingImports]
 from facegraft.errors import FutureVersion, ParameterError
 
 from . import compat, nodes
-from .props import IMAGE_INPUTS, SOCKET_ROWS
+from .props import IMAGE, IMAGE_INPUTS, SOCKET_ROWS
 
 
-def source_socket(node: bpy.types.Node) -> bpy.types.NodeSocket | None:
-    """The output that feeds the node's Image input, None where nothing does."""
-    return _source_of(node.inputs[0])
+def source_socket(node: bpy.types.Node, which: int = IMAGE) -> bpy.types.NodeSocket | None:
+    """The output that feeds the node's Image input, or its Mask; None where nothing does."""
+    return _source_of(node.inputs[which])
 
 
 def active_nodes(tree: bpy.types.NodeTree) -> list[bpy.types.Node]:
@@ -159,15 +159,34 @@ def _source_of(socket: bpy.types.NodeSocket) -> bpy.types.NodeSocket | None:
 
 
 def clip_of(node: bpy.types.Node | None) -> bpy.types.Image | bpy.types.MovieClip | None:
-    """A movie that enters `node`, None where there is none."""
+    """A movie or image sequence that enters `node`, None where there is none."""
+    upstream = _clip_node(node)
+    return (
+        (getattr(upstream, "image", None) or getattr(upstream, "clip", None)) if upstream else None
+    )
+
+
+def clip_range(
+    node: bpy.types.Node, clip: bpy.types.Image | bpy.types.MovieClip
+) -> tuple[int, int]:
+    """Scene frame that shows the clip's first frame, and the number of its frames."""
+    if isinstance(clip, bpy.types.MovieClip):
+        return clip.frame_start, clip.frame_duration
+    upstream = _clip_node(node)
+    assert upstream is not None  # `clip` came from there
+    count = clip.frame_duration if clip.source == "MOVIE" else upstream.frame_duration
+    return upstream.frame_start - upstream.frame_offset, count
+
+
+def _clip_node(node: bpy.types.Node | None) -> bpy.types.Node | None:
     source = source_socket(node) if node is not None else None
     if source is None:
         return None
-    for name in upstream_names(source):
+    for name in sorted(upstream_names(source)):
         upstream = source.id_data.nodes[name]
         found = getattr(upstream, "image", None) or getattr(upstream, "clip", None)
-        if found is not None and found.source == "MOVIE":
-            return found
+        if found is not None and found.source in ("MOVIE", "SEQUENCE"):
+            return upstream
     return None
 
 

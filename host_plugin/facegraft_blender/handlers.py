@@ -12,7 +12,7 @@ import sys
 import bpy  # pyright: ignore[reportMissingImports]
 from bpy.app.handlers import persistent  # pyright: ignore[reportMissingImports]
 
-from . import compat, engine, graph, helper, nodes, preview, status
+from . import checks, compat, engine, graph, helper, nodes, preview, status
 from .status import Outcome, Status
 from .swap import SceneSwap, compositor_runs, wanted
 
@@ -29,6 +29,7 @@ def on_render_init(scene: bpy.types.Scene, *_: object) -> None:
     _finish(scene)
     if wanted(scene):
         _renders[scene.session_uid] = SceneSwap(scene)
+        _warn(scene)
     tree = compat.compositor_tree(scene)
     if tree is None or not compositor_runs(scene):
         return
@@ -68,6 +69,16 @@ def on_restored(*_: object) -> None:
         if nodes.MARK in tree:
             nodes.ensure_layer(tree)
     preview.request()
+
+
+def _warn(scene: bpy.types.Scene) -> None:
+    """What would make this render look wrong, into the log."""
+    tree = compat.compositor_tree(scene)
+    assert tree is not None  # wanted
+    checks.read_rates(scene)
+    for node in graph.active_nodes(tree):
+        for text in checks.warnings(scene, node):
+            _log.warning("FaceGraft: %s: %s", node.name, text)
 
 
 def _finish_frame(tree: bpy.types.NodeTree, result: Status) -> None:

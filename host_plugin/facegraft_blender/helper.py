@@ -15,6 +15,7 @@ import bpy  # pyright: ignore[reportMissingImports]
 import numpy as np
 
 from . import compat, exr, graph
+from .props import IMAGE
 
 MARK = "facegraft_helper"  # custom property by which a helper left in a file is known
 _NAME = ".facegraft helper"  # Blender lists names with a dot last, and hides them in searches
@@ -24,13 +25,17 @@ _SIDE_OUTPUTS = ("CompositorNodeOutputFile", "CompositorNodeViewer")
 
 
 class Helper:
-    """Renders what enters one node of `scene`; `close` removes all it made."""
+    """Renders what enters one picture input of a node of `scene`; `close` removes all it made."""
 
-    def __init__(self, scene: bpy.types.Scene, node: bpy.types.Node) -> None:
-        """`node` has a source (`graph.source_socket`)."""
-        source = graph.source_socket(node)
-        assert source is not None
-        size = graph.picture_size(source)
+    def __init__(self, scene: bpy.types.Scene, node: bpy.types.Node, which: int = IMAGE) -> None:
+        """`node` has sources for its image and for `which` (`graph.source_socket`).
+
+        Whatever is rendered has the size of the node's image, so that a mask lies on it.
+        """
+        image = graph.source_socket(node)
+        assert image is not None
+        self._which = which
+        size = graph.picture_size(image)
         folder = _folder_for(size or (scene.render.resolution_x, scene.render.resolution_y))
         self._folder = Path(tempfile.mkdtemp(prefix=f"facegraft-{os.getpid()}-", dir=folder))
         self._scene = scene.copy()
@@ -43,7 +48,7 @@ class Helper:
     def _cut(self, scene: bpy.types.Scene, node_name: str) -> None:
         """Let the tree end at the node's source, and nothing else of it write or render."""
         tree = self._tree
-        source = graph.source_socket(tree.nodes[node_name])
+        source = graph.source_socket(tree.nodes[node_name], self._which)
         assert source is not None
         needed = graph.upstream_names(source)
         for node in tree.nodes:

@@ -7,6 +7,8 @@ Arrays are (H, W, 4) float32, premultiplied RGBA, row 0 at the top; Blender keep
 bottom.
 """
 
+from pathlib import Path
+
 import bpy  # pyright: ignore[reportMissingImports]
 import numpy as np
 
@@ -38,6 +40,28 @@ def clear_layer(image: bpy.types.Image) -> None:
     width, height = image.size
     image.pixels.foreach_set(np.zeros(width * height * 4, np.float32))
     _announce(image)
+
+
+def layer_sequence(first: Path) -> bpy.types.Image:
+    """Baked layers as an image sequence, values as they stand. Raises: RuntimeError."""
+    image = bpy.data.images.load(_relative(first))
+    image.source = "SEQUENCE"
+    image.colorspace_settings.name = "Non-Color"
+    image.alpha_mode = "CHANNEL_PACKED"
+    return image
+
+
+def save_layer(image: bpy.types.Image, path: Path, scene: bpy.types.Scene) -> None:
+    """The layer as an EXR, as `scene` says (`compat.set_exr_output`). Raises: RuntimeError."""
+    image.save_render(str(path), scene=scene)
+
+
+def _relative(path: Path) -> str:
+    """A path that moves along with the .blend file where it can."""
+    try:
+        return bpy.path.relpath(str(path)) if bpy.data.filepath else str(path)
+    except ValueError:  # on Windows another drive
+        return str(path)
 
 
 def _announce(image: bpy.types.Image) -> None:

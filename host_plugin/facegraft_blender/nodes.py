@@ -9,10 +9,14 @@ alpha; where the matte is 0 the image goes through bit by bit. As the group is m
 nodes, a Blender without this add-on opens the file and shows the source.
 """
 
+from pathlib import Path
+
 import bpy  # pyright: ignore[reportMissingImports]
 
-from . import compat, images
-from .props import IMAGE_INPUTS, SOCKET_ROWS, SocketRow, panels
+from facegraft.errors import FacegraftError, ParameterError
+
+from . import cache, compat, images
+from .props import IMAGE_INPUTS, MASK, SOCKET_ROWS, SocketRow, panels
 
 NODE_NAME = "FaceGraft"
 MARK = "facegraft_node"  # custom property of our trees; its value is how many rows it shows
@@ -31,6 +35,9 @@ def new_tree() -> bpy.types.NodeTree:
     image = interface.new_socket("Image", in_out="INPUT", socket_type="NodeSocketColor")
     image.description = "The picture whose face is replaced: a clip, a grade, another FaceGraft"
     image.hide_value = True
+    mask = interface.new_socket("Mask", in_out="INPUT", socket_type="NodeSocketFloat")
+    mask.description = "A matte of your own, white where the face may show, for mask mode host"
+    mask.hide_value = True
     _add_rows(tree, SOCKET_ROWS)
     _fill(tree)
     ensure_layer(tree)
@@ -94,12 +101,10 @@ def _fill(tree: bpy.types.NodeTree) -> None:
 
 
 def _one_for_all(tree: bpy.types.NodeTree, source: bpy.types.Node) -> bpy.types.NodeSocket:
-    """1 + 0 * every row: Blender greys out an input that nothing inside its group uses."""
+    """1 + 0 * every value: Blender greys out an input that nothing inside its group uses."""
     total: bpy.types.NodeSocket | None = None
-    rows = [s for s in source.outputs if s.identifier][
-        IMAGE_INPUTS : IMAGE_INPUTS + len(SOCKET_ROWS)
-    ]
-    for i, socket in enumerate(rows):
+    values = [s for s in source.outputs if s.identifier][MASK : IMAGE_INPUTS + len(SOCKET_ROWS)]
+    for i, socket in enumerate(values):
         add = tree.nodes.new(compat.MATH_NODE)
         add.operation = "MULTIPLY_ADD"
         add.hide = True
@@ -139,6 +144,56 @@ def ensure_layer(tree: bpy.types.NodeTree) -> None:
     node = tree.nodes[_LAYER_NODE]
     if node.image is None:
         node.image = images.new_layer(_LAYER_NODE)
+
+
+def settings_of(tree: bpy.types.NodeTree) -> dict[str, bool | int | str]:
+    """The settings that a layer's pixels depend on, by name."""
+    settings = tree.facegraft
+    names = (p.identifier for p in settings.bl_rna.properties if p.type != "POINTER")
+    return {name: getattr(settings, name) for name in names if name not in _LOOKS}
+
+
+_LOOKS = {"name", "on_error", "show_faces", "source", "cache_path"}
+
+
+def is_baked(tree: bpy.types.NodeTree) -> bool:
+    return tree.facegraft.source == "CACHE"
+
+
+def cache_folder(tree: bpy.types.NodeTree) -> Path:
+    """Where the tree's baked layers lie.
+
+    Raises: ParameterError where that is beside a .blend file that was never saved.
+    """
+    chosen = tree.facegraft.cache_path
+    if not chosen:
+        chosen = f"//facegraft/{bpy.path.clean_name(tree.name)}"
+    if chosen.startswith("//") and not bpy.data.filepath:
+        raise ParameterError("save the .blend file first, or choose a folder for the cache")
+    return Path(bpy.path.abspath(chosen))
+
+
+def show_source(tree: bpy.types.NodeTree) -> None:
+    """Let the group read the baked layers, or a live layer, as its settings say.
+
+    Where nothing is baked the layer is an empty one; each frame's status says what is missing.
+    """
+    node = tree.nodes[_LAYER_NODE]
+    old, node.image = node.image, None
+    if old is not None and old.users == 0:
+        bpy.data.images.remove(old)
+    if is_baked(tree):
+        try:
+            bake = cache.load_bake(cache_folder(tree))
+            node.image = images.layer_sequence(bake.path_of(bake.first - 1))
+            node.frame_start = bake.first - 1
+            node.frame_duration = bake.count + 2
+            node.frame_offset = 0
+            node.use_cyclic = False
+            node.use_auto_refresh = True
+        except (FacegraftError, RuntimeError):
+            node.image = None
+    ensure_layer(tree)
 
 
 def make_ready(tree: bpy.types.NodeTree) -> None:

@@ -1,4 +1,7 @@
-"""What the user can do beside setting values: add a node, refresh, restart, match frame rates."""
+"""What the user can do beside setting values: add a node, refresh, restart, match the scene.
+
+The longer ones have files of their own: bake, track, keyframes, viewer.
+"""
 
 from fractions import Fraction
 
@@ -6,31 +9,8 @@ import bpy  # pyright: ignore[reportMissingImports]
 
 from facegraft.errors import FacegraftError
 
-from . import compat, engine, graph, nodes, preview
-
-
-def _active_node(context: bpy.types.Context) -> bpy.types.Node | None:
-    """The scene's active node where it is a FaceGraft one."""
-    tree = compat.compositor_tree(context.scene)
-    node = tree.nodes.active if tree is not None else None
-    return node if node is not None and nodes.is_facegraft(node) else None
-
-
-def _rate_of(clip: bpy.types.Image | bpy.types.MovieClip) -> float:
-    """Frames a second, 0 where Blender cannot read the movie.
-
-    An Image does not tell its rate; a Movie Clip of the same file does.
-    """
-    if isinstance(clip, bpy.types.MovieClip):
-        return clip.fps
-    try:
-        movie = bpy.data.movieclips.load(bpy.path.abspath(clip.filepath))
-    except RuntimeError:
-        return 0.0
-    try:
-        return movie.fps
-    finally:
-        bpy.data.movieclips.remove(movie)
+from . import bake, checks, compat, engine, graph, keyframes, nodes, preview, track, viewer
+from .jobs import active_node
 
 
 class FACEGRAFT_OT_add_node(bpy.types.Operator):
@@ -57,11 +37,11 @@ class FACEGRAFT_OT_check_model(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        node = _active_node(context)
+        node = active_node(context)
         return node is not None and bool(node.node_tree.facegraft.model_path)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        node = _active_node(context)
+        node = active_node(context)
         assert node is not None  # poll
         try:
             engine.describe_model(bpy.path.abspath(node.node_tree.facegraft.model_path))
@@ -92,28 +72,40 @@ class FACEGRAFT_OT_restart_engine(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class FACEGRAFT_OT_match_frame_rate(bpy.types.Operator):
-    bl_idname = "facegraft.match_frame_rate"
-    bl_label = "Scene Rate from Clip"
+class FACEGRAFT_OT_match_scene(bpy.types.Operator):
+    bl_idname = "facegraft.match_scene"
+    bl_label = "Match Scene to Clip"
     bl_description = (
-        "Set the scene's frame rate to that of the clip; Blender plays one clip frame per scene "
-        "frame, and sound by time, so at another rate they drift apart"
+        "Give the scene the clip's frame rate, size and length, and the Standard view transform. "
+        "Blender plays one clip frame per scene frame, and sound by time, so at another rate they "
+        "drift apart"
     )
     bl_options = {"REGISTER", "UNDO"}
 
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return active_node(context) is not None
+
     def execute(self, context: bpy.types.Context) -> set[str]:
-        clip = graph.clip_of(_active_node(context))
-        if clip is None:
-            self.report({"ERROR"}, "no movie enters the active FaceGraft node")
+        node, scene = active_node(context), context.scene
+        clip = graph.clip_of(node)
+        if node is None or clip is None or 0 in clip.size:
+            self.report({"ERROR"}, "no readable clip enters the active FaceGraft node")
             return {"CANCELLED"}
-        rate = _rate_of(clip)
-        if rate <= 0:
-            self.report({"ERROR"}, f"Blender knows no frame rate of {clip.name}")
-            return {"CANCELLED"}
+        scene.render.resolution_x, scene.render.resolution_y = clip.size
+        scene.render.resolution_percentage = 100
+        scene.view_settings.view_transform = "Standard"
+        first, count = graph.clip_range(node, clip)
+        scene.frame_start, scene.frame_end = first, first + max(count, 1) - 1
+        node.node_tree.facegraft.faces_start = first
+        rate = checks.read_rate(clip)
+        if rate <= 0:  # a sequence of images has none
+            self.report({"WARNING"}, f"{clip.name} states no frame rate; the scene keeps its own")
+            return {"FINISHED"}
         # fps is whole and fps_base divides it: 29.97 is 30 over 1.001
         whole = max(1, round(rate))
-        context.scene.render.fps = whole
-        context.scene.render.fps_base = float(Fraction(whole) / Fraction(rate))
+        scene.render.fps = whole
+        scene.render.fps_base = float(Fraction(whole) / Fraction(rate))
         return {"FINISHED"}
 
 
@@ -122,7 +114,15 @@ _CLASSES = (
     FACEGRAFT_OT_check_model,
     FACEGRAFT_OT_refresh,
     FACEGRAFT_OT_restart_engine,
-    FACEGRAFT_OT_match_frame_rate,
+    FACEGRAFT_OT_match_scene,
+    track.FACEGRAFT_OT_track_faces,
+    bake.FACEGRAFT_OT_bake,
+    viewer.FACEGRAFT_OT_pick_face,
+    viewer.FACEGRAFT_OT_choose_track,
+    keyframes.FACEGRAFT_OT_export_keys,
+    keyframes.FACEGRAFT_OT_import_keys,
+    keyframes.FACEGRAFT_OT_load_preset,
+    keyframes.FACEGRAFT_OT_save_preset,
 )
 
 

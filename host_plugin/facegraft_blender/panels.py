@@ -1,28 +1,56 @@
 """The FaceGraft tab in the compositor's sidebar; drawing only."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import bpy  # pyright: ignore[reportMissingImports]
 
 from facegraft.errors import FacegraftError
 
-from . import compat, engine, graph, nodes, operators, status
+from . import bake, cache, checks, engine, keyframes, nodes, operators, status, track, viewer
+from .faces import load_faces
 from .props import IMAGE_INPUTS, SOCKET_ROWS
 from .status import Outcome
 
 _ICONS = {
     Outcome.SWAPPED: "CHECKMARK",
+    Outcome.BAKED: "FILE_TICK",
     Outcome.NO_FACE: "INFO",
     Outcome.CANCELLED: "CANCEL",
     Outcome.ERROR: "ERROR",
 }
 _LINE = 40  # characters of a message that fit the sidebar's usual width
+_TRACKS_SHOWN = 12  # of the longest
 
 
-class FACEGRAFT_PT_node(bpy.types.Panel):
-    bl_idname = "FACEGRAFT_PT_node"
-    bl_label = "FaceGraft"
+class _Panel:
+    """What the tab's panels share."""
+
     bl_category = "FaceGraft"
     bl_space_type = "NODE_EDITOR"
     bl_region_type = "UI"
+    layout: bpy.types.UILayout
+
+    def lines(self, text: str, icon: str = "BLANK1") -> None:
+        """A text over several lines, the first with an icon."""
+        for i, line in enumerate(_wrapped(text)):
+            self.layout.label(text=line, icon="BLANK1" if i else icon)
+
+
+class _NodePanel(_Panel):
+    """One below the first, for the active FaceGraft node."""
+
+    bl_parent_id = "FACEGRAFT_PT_node"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        node = context.active_node
+        return node is not None and nodes.is_facegraft(node)
+
+
+class FACEGRAFT_PT_node(_Panel, bpy.types.Panel):
+    bl_idname = "FACEGRAFT_PT_node"
+    bl_label = "FaceGraft"
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -36,71 +64,96 @@ class FACEGRAFT_PT_node(bpy.types.Panel):
             return
         settings = node.node_tree.facegraft
         layout.prop(settings, "model_path")
-        layout.prop(settings, "faces_path")
-        if settings.faces_path:
-            layout.prop(settings, "faces_start")
+        layout.prop(settings, "segmenter_path")
+        layout.prop(settings, "enhancer_path")
         layout.prop(settings, "on_error")
-        self._draw_warnings(context, node)
-        self._draw_status(node)
+        for text in checks.warnings(context.scene, node):
+            self.lines(text, "ERROR")
+        self._draw_status(status.last(node.node_tree))
         row = layout.row(align=True)
         row.operator(operators.FACEGRAFT_OT_refresh.bl_idname)
         row.operator(operators.FACEGRAFT_OT_restart_engine.bl_idname)
-        layout.operator(operators.FACEGRAFT_OT_match_frame_rate.bl_idname)
+        layout.operator(operators.FACEGRAFT_OT_match_scene.bl_idname)
 
-    def _draw_status(self, node: bpy.types.Node) -> None:
-        box = self.layout.box()
-        last = status.last(node.node_tree)
+    def _draw_status(self, last: status.Status | None) -> None:
         if last is None:
-            box.label(text="Not run yet", icon="BLANK1")
+            self.lines("Not run yet")
             return
-        box.label(text=f"Frame {last.frame}: {last.outcome.value}", icon=_ICONS[last.outcome])
-        for line in _wrapped(last.message):
-            box.label(text=line)
+        self.lines(f"Frame {last.frame}: {last.outcome.value}", _ICONS[last.outcome])
+        self.lines(last.message)
+        for note in last.notes:
+            self.lines(note, "INFO")
         if last.ms:
-            box.label(text=f"{last.face_count} faces")
             stages = ("upstream", "engine", "write")
-            box.label(text=", ".join(f"{s} {last.ms[s]:.0f} ms" for s in stages))
-            reused = [name for name, was in last.cached.items() if was]
-            if reused:
-                box.label(text="Reused: " + ", ".join(reused))
+            self.lines(", ".join(f"{s} {last.ms[s]:.0f} ms" for s in stages))
+        reused = [name for name, was in last.cached.items() if was]
+        if reused:
+            self.lines("Reused: " + ", ".join(reused))
 
-    def _draw_warnings(self, context: bpy.types.Context, node: bpy.types.Node) -> None:
-        scene = context.scene
+
+class FACEGRAFT_PT_faces(_NodePanel, bpy.types.Panel):
+    """Which faces: where they are known from, and which of them are replaced."""
+
+    bl_label = "Faces"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, settings = self.layout, context.active_node.node_tree.facegraft
+        layout.operator(track.FACEGRAFT_OT_track_faces.bl_idname)
+        layout.prop(settings, "faces_path")
+        if settings.faces_path:
+            layout.prop(settings, "faces_start")
+        layout.prop(settings, "choice")
+        layout.operator(viewer.FACEGRAFT_OT_pick_face.bl_idname, icon="EYEDROPPER")
+        layout.prop(settings, "show_faces")
+        if settings.faces_path:
+            self._draw_tracks(settings)
+
+    def _draw_tracks(self, settings: bpy.types.PropertyGroup) -> None:
         try:
-            graph.row_values(node)
+            tracks = load_faces(Path(bpy.path.abspath(settings.faces_path))).tracks()
         except FacegraftError as error:
-            self._warn(str(error))
-        if compat.working_space() != compat.REC709:
-            self._warn(f"The working space is not {compat.REC709}: no face is made")
-        if scene.view_settings.view_transform != "Standard":
-            self._warn("The view transform is not Standard: footage changes its look")
-        clip = graph.clip_of(node)
-        scene_rate = scene.render.fps / scene.render.fps_base
-        # an Image data-block does not tell its rate, so only Movie Clip nodes are compared
-        rate = getattr(clip, "fps", scene_rate)
-        if abs(rate - scene_rate) > 0.001:  # 29.97 and 30 differ by 0.03
-            self._warn(f"The clip has {rate:g} frames a second, the scene {scene_rate:g}")
-        if compat.sequencer_renders(scene):
-            self._warn("The sequencer has a picture strip: renders skip the compositor")
-
-    def _warn(self, text: str) -> None:
-        for i, line in enumerate(_wrapped(text)):
-            self.layout.label(text=line, icon="BLANK1" if i else "ERROR")
+            self.lines(str(error), "ERROR")
+            return
+        chosen = viewer.chosen_tracks(settings.choice)
+        for one in tracks[:_TRACKS_SHOWN]:
+            first, last = (settings.faces_start + index for index in (one.first, one.last))
+            button = self.layout.operator(
+                viewer.FACEGRAFT_OT_choose_track.bl_idname,
+                text=f"Track {one.number}: {first}-{last}, {one.largest:.0f} px",
+                icon="CHECKBOX_HLT" if one.number in chosen else "CHECKBOX_DEHLT",
+            )
+            button.track = one.number
+        if len(tracks) > _TRACKS_SHOWN:
+            self.lines(f"and {len(tracks) - _TRACKS_SHOWN} shorter ones")
 
 
-class FACEGRAFT_PT_choices(bpy.types.Panel):
+class FACEGRAFT_PT_output(_NodePanel, bpy.types.Panel):
+    """Baked layers, and values to and from files."""
+
+    bl_label = "Bake and Export"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, tree = self.layout, context.active_node.node_tree
+        layout.prop(tree.facegraft, "source")
+        layout.prop(tree.facegraft, "cache_path")
+        layout.operator(bake.FACEGRAFT_OT_bake.bl_idname)
+        if nodes.is_baked(tree):
+            try:
+                found = cache.load_bake(nodes.cache_folder(tree))
+            except FacegraftError as error:
+                self.lines(str(error), "ERROR")
+            else:
+                self.lines(f"Frames {found.first}-{found.first + found.count - 1}", "FILE_TICK")
+        layout.operator(keyframes.FACEGRAFT_OT_export_keys.bl_idname)
+        layout.operator(keyframes.FACEGRAFT_OT_import_keys.bl_idname)
+        layout.operator_menu_enum(keyframes.FACEGRAFT_OT_load_preset.bl_idname, "preset")
+        layout.operator(keyframes.FACEGRAFT_OT_save_preset.bl_idname)
+
+
+class FACEGRAFT_PT_choices(_NodePanel, bpy.types.Panel):
     """Names of the numbers in the node's Integer sockets."""
 
     bl_label = "Choices"
-    bl_parent_id = FACEGRAFT_PT_node.bl_idname
-    bl_category = "FaceGraft"
-    bl_space_type = "NODE_EDITOR"
-    bl_region_type = "UI"
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        node = context.active_node
-        return node is not None and nodes.is_facegraft(node)
 
     def draw(self, context: bpy.types.Context) -> None:
         sockets = context.active_node.inputs[IMAGE_INPUTS:]
@@ -112,39 +165,38 @@ class FACEGRAFT_PT_choices(bpy.types.Panel):
                 row.label(text=name)
 
 
-class FACEGRAFT_PT_model(bpy.types.Panel):
+class FACEGRAFT_PT_model(_NodePanel, bpy.types.Panel):
     """What the model says of itself: framing, licence, consent."""
 
     bl_label = "Model"
-    bl_parent_id = FACEGRAFT_PT_node.bl_idname
-    bl_category = "FaceGraft"
-    bl_space_type = "NODE_EDITOR"
-    bl_region_type = "UI"
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return FACEGRAFT_PT_choices.poll(context)
 
     def draw(self, context: bpy.types.Context) -> None:
         path = bpy.path.abspath(context.active_node.node_tree.facegraft.model_path)
         self.layout.operator(operators.FACEGRAFT_OT_check_model.bl_idname)
         for label, value in engine.known_model(path):
-            for line in _wrapped(f"{label}: {value}"):
-                self.layout.label(text=line)
+            self.lines(f"{label}: {value}")
 
 
-def _wrapped(text: str) -> list[str]:
+def _wrapped(text: str) -> Iterator[str]:
     """Lines of a message for the sidebar, broken between words."""
-    lines: list[str] = []
+    line = ""
     for word in text.split():
-        if lines and len(lines[-1]) + len(word) < _LINE:
-            lines[-1] += " " + word
+        if line and len(line) + len(word) >= _LINE:
+            yield line
+            line = word
         else:
-            lines.append(word)
-    return lines
+            line = f"{line} {word}".strip()
+    if line:
+        yield line
 
 
-_CLASSES = (FACEGRAFT_PT_node, FACEGRAFT_PT_choices, FACEGRAFT_PT_model)
+_CLASSES = (
+    FACEGRAFT_PT_node,
+    FACEGRAFT_PT_faces,
+    FACEGRAFT_PT_output,
+    FACEGRAFT_PT_choices,
+    FACEGRAFT_PT_model,
+)
 
 
 def register() -> None:

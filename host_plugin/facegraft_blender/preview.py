@@ -6,12 +6,15 @@ signature of what the layers are computed from; without it one refresh would ask
 
 import hashlib
 from collections.abc import Iterator
+from typing import Any
 
 import bpy  # pyright: ignore[reportMissingImports]
 from bpy.app.handlers import persistent  # pyright: ignore[reportMissingImports]
 
-from . import compat, graph, status
-from .props import IMAGE_INPUTS
+from facegraft.errors import FacegraftError
+
+from . import checks, compat, graph, jobs, nodes, status
+from .props import IMAGE, MASK
 from .swap import SceneSwap, wanted
 
 REST_S = 0.4  # a slider being dragged or a running playback is not at rest
@@ -52,8 +55,9 @@ def _tick() -> float | None:
     _busy = True
     try:
         for key, scene in scenes.items():
-            if not wanted(scene):
+            if not wanted(scene) or jobs.running:
                 continue
+            checks.read_rates(scene)
             signature = _signature(scene)
             if _signatures.get(key) != signature:
                 _signatures[key] = signature
@@ -70,9 +74,14 @@ def _refresh(scene: bpy.types.Scene) -> None:
             status.report(tree, result)
     finally:
         swap.close()
+    redraw()
+
+
+def redraw() -> None:
+    """Show what is drawn over and beside pictures anew."""
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
-            if area.type == "NODE_EDITOR":
+            if area.type in ("NODE_EDITOR", "IMAGE_EDITOR"):
                 area.tag_redraw()
 
 
@@ -84,17 +93,23 @@ def _signature(scene: bpy.types.Scene) -> str:
     size = (render.resolution_x, render.resolution_y, render.resolution_percentage)
     digest.update(repr((scene.frame_current, scene.frame_subframe, size)).encode())
     for node in graph.active_nodes(tree):
-        settings = node.node_tree.facegraft
-        digest.update(repr((node.name, settings.model_path, settings.faces_path)).encode())
-        digest.update(repr(settings.faces_start).encode())
-        digest.update(repr([s.default_value for s in node.inputs[IMAGE_INPUTS:]]).encode())
-        source = graph.source_socket(node)
-        if source is None:
-            continue
-        for name in sorted(graph.upstream_names(source)):
-            for line in _described(tree.nodes[name]):
-                digest.update(line.encode())
+        digest.update(repr((node.name, nodes.settings_of(node.node_tree))).encode())
+        digest.update(repr(nodes.is_baked(node.node_tree)).encode())
+        digest.update(_row_values(node).encode())
+        for source in filter(None, (graph.source_socket(node, i) for i in (IMAGE, MASK))):
+            digest.update(source.identifier.encode())
+            for name in sorted(graph.upstream_names(source)):
+                for line in _described(tree.nodes[name]):
+                    digest.update(line.encode())
     return digest.hexdigest()
+
+
+def _row_values(node: bpy.types.Node) -> str:
+    """Values of the rows, behind links too, or what is wrong with them."""
+    try:
+        return repr(graph.row_values(node))
+    except FacegraftError as error:
+        return str(error)
 
 
 def _described(node: bpy.types.Node) -> Iterator[str]:
@@ -106,15 +121,34 @@ def _described(node: bpy.types.Node) -> Iterator[str]:
         if prop.identifier not in _LOOKS and prop.type in _PLAIN | {"POINTER"}:
             value = getattr(node, prop.identifier)
             if prop.type == "POINTER":
-                value = getattr(value, "name_full", "")
-            elif getattr(prop, "is_array", False):
-                value = tuple(value)
-            yield f"{prop.identifier}={value!r}"
+                yield from _pointed_at(value)
+            else:
+                yield f"{prop.identifier}={_plain(value)}"
+    for socket in (*node.inputs, *node.outputs):  # a Value node keeps its value in its output
+        yield _plain(getattr(socket, "default_value", None))
     for socket in node.inputs:
-        value = getattr(socket, "default_value", None)
-        yield repr(tuple(value) if hasattr(value, "__len__") and value is not None else value)
         for link in socket.links:
             yield f"{link.from_node.name}.{link.from_socket.identifier}"
+
+
+def _pointed_at(value: Any) -> Iterator[str]:
+    """A curve's or ramp's points, the nodes of a group, or else a data-block's name."""
+    if isinstance(value, bpy.types.CurveMapping):
+        for curve in value.curves:
+            yield repr([tuple(point.location) for point in curve.points])
+    elif isinstance(value, bpy.types.ColorRamp):
+        yield repr([(e.position, tuple(e.color)) for e in value.elements])
+    elif isinstance(value, bpy.types.NodeTree) and nodes.MARK not in value:
+        for node in value.nodes:
+            yield from _described(node)
+    else:
+        yield getattr(value, "name_full", "")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, str) or not hasattr(value, "__len__"):
+        return repr(value)
+    return repr(tuple(value))
 
 
 _PLAIN = {"BOOLEAN", "INT", "FLOAT", "STRING", "ENUM"}

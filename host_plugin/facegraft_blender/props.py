@@ -1,7 +1,7 @@
 """MergeParams rows as node sockets, and socket values as parameters: one loop over the table.
 
-Blender addresses keyframes by socket position, so a node's inputs are the image and then the rows
-in table order, for ever. Choices are Integer sockets, since Menu sockets take no keyframes.
+Blender addresses keyframes by socket position, so a node's inputs are two pictures and then the
+rows in table order, for ever. Choices are Integer sockets, since Menu sockets take no keyframes.
 No bpy in here: the loop is checked outside Blender too.
 """
 
@@ -14,7 +14,8 @@ from typing import Any
 from facegraft.controls import Row, controls_of
 from facegraft.merge.params import MergeParams
 
-IMAGE_INPUTS = 1  # the Image socket stands before the rows
+IMAGE, MASK = 0, 1  # positions of the two picture sockets, which stand before the rows
+IMAGE_INPUTS = 2
 
 _SOCKET_TYPES = {bool: "NodeSocketBool", int: "NodeSocketInt", float: "NodeSocketFloat"}
 
@@ -46,6 +47,10 @@ class SocketRow:
             low, high = self.row.control.hard
             value = self.row.type(min(max(value, low), high))
         return value
+
+    def socket_value(self, value: Any) -> bool | int | float:
+        """The inverse of `value_of`."""
+        return self.row.choices.index(str(value)) if self.row.choices else value
 
 
 def socket_row(row: Row) -> SocketRow:
@@ -83,5 +88,5 @@ def panels(rows: Sequence[SocketRow] = SOCKET_ROWS) -> Iterator[tuple[str, list[
 
 
 def params_from(values: Sequence[bool | int | float]) -> dict[str, Any]:
-    """Merge parameters by name from the values of a node's sockets behind the image, in order."""
+    """Merge parameters by name from the values of a node's sockets behind the pictures."""
     return {spec.row.name: spec.value_of(v) for spec, v in zip(SOCKET_ROWS, values, strict=True)}

@@ -6,45 +6,97 @@ They are saved in the file, take no keyframes, and survive where the add-on is m
 # Blender reads property definitions from annotations
 # pyright: reportInvalidTypeForm=false
 
-import bpy  # pyright: ignore[reportMissingImports]
-from bpy.props import EnumProperty, IntProperty, PointerProperty, StringProperty  # pyright: ignore[reportMissingImports]
+from typing import Any
 
-from . import preview
+import bpy  # pyright: ignore[reportMissingImports]
+from bpy.props import (  # pyright: ignore[reportMissingImports]
+    BoolProperty,
+    EnumProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
+
+from . import nodes, preview
 
 
 def _changed(_settings: bpy.types.PropertyGroup, _context: bpy.types.Context) -> None:
     preview.request()
 
 
+def _source_changed(settings: bpy.types.PropertyGroup, _context: bpy.types.Context) -> None:
+    nodes.show_source(settings.id_data)
+    preview.request()
+
+
+def _looks_changed(_settings: bpy.types.PropertyGroup, _context: bpy.types.Context) -> None:
+    preview.redraw()
+
+
+def _file(name: str, description: str) -> Any:
+    return StringProperty(name=name, description=description, subtype="FILE_PATH", update=_changed)
+
+
 class FaceGraftSettings(bpy.types.PropertyGroup):
-    model_path: StringProperty(
-        name="Model",
-        description="The face to put on: a .dfm file, exported by FaceGraft or made elsewhere",
-        subtype="FILE_PATH",
-        update=_changed,
+    model_path: _file(
+        "Model", "The face to put on: a .dfm file, exported by FaceGraft or made elsewhere"
     )
-    faces_path: StringProperty(
-        name="Faces",
-        description="Faceset folder of this very clip; its landmarks are used and frames without "
-        "an image in it stay as they are. Empty: faces are detected in the picture",
-        subtype="DIR_PATH",
-        update=_changed,
+    segmenter_path: _file(
+        "XSeg", "Segmentation network (.onnx) for the xseg mask modes. Empty: none"
+    )
+    enhancer_path: _file(
+        "Enhancer", "Super resolution or face restoration network (.onnx). Empty: none"
+    )
+    faces_path: _file(
+        "Faces",
+        "Track file or faceset folder of this very clip: its landmarks are used, and frames that "
+        "have no face in it stay as they are. Empty: faces are detected in the picture",
     )
     faces_start: IntProperty(
         name="First frame",
-        description="Scene frame that shows the first frame of the clip the faces come from",
+        description="Scene frame that shows the first frame of the clip: where stored faces begin, "
+        "and frame 0 of exported keyframes",
         default=1,
         update=_changed,
+    )
+    choice: StringProperty(
+        name="Swap",
+        description="Which faces: all, largest:1, left:1 (first from the left), near:0.4,0.5 (of "
+        "width and height), track:1,3 (numbers from Faces)",
+        default="all",
+        update=_changed,
+    )
+    source: EnumProperty(
+        name="Source",
+        description="Where the face layer comes from",
+        items=(
+            ("LIVE", "Live", "The engine makes it, frame by frame"),
+            ("CACHE", "Baked", "From the EXR files that Bake wrote; needs no engine and no model"),
+        ),
+        default="LIVE",
+        update=_source_changed,
+    )
+    cache_path: StringProperty(
+        name="Cache",
+        description="Folder for the baked layers. Empty: beside the .blend file, by node name",
+        subtype="DIR_PATH",
+        update=_source_changed,
     )
     on_error: EnumProperty(
         name="On error",
         description="What a render does where the face cannot be made",
         items=(
             ("PASS", "Pass through", "Show the source and go on; the message is in panel and log"),
+            ("CARD", "Error card", "Lay the message over the frame and go on"),
             ("FAIL", "Stop", "A background render ends with exit code 3"),
             ("STRICT", "Stop, also without a face", "As Stop, and frames without a face count"),
         ),
         default="PASS",
+    )
+    show_faces: BoolProperty(
+        name="Show faces",
+        description="Draw landmarks and track numbers over the viewer's picture",
+        update=_looks_changed,
     )
 
 

@@ -6,22 +6,26 @@ Whatever goes wrong leaves the layer transparent, so the node shows its source, 
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import bpy  # pyright: ignore[reportMissingImports]
+import numpy as np
 
 from facegraft.errors import FacegraftError, ParameterError
+from facegraft.merge.params import MaskMode
 
-from . import compat, engine, graph, images, nodes
-from .faces import FaceTable, load_faces
+from . import cache, card, compat, engine, graph, images, nodes
+from .faces import load_faces
 from .helper import Helper
-from .props import params_from
+from .props import IMAGE, MASK, SOCKET_ROWS, params_from
 from .status import Outcome, Status
 
 _log = logging.getLogger(__name__)
+
+Helpers = Mapping[int, Helper | str]  # by picture input; text: why there is none
 
 
 class SceneSwap:
@@ -32,73 +36,117 @@ class SceneSwap:
 
     nested = False  # true while a helper renders: Blender then calls the same handlers again
 
-    def __init__(self, scene: bpy.types.Scene) -> None:
+    def __init__(self, scene: bpy.types.Scene, wanted: str = "") -> None:
+        """`wanted`: name of a node whose source is asked for, though it may be baked."""
         self._scene = scene
         tree = compat.compositor_tree(scene)
         assert tree is not None  # see `wanted`
         self._tree = tree
-        self._helpers: list[
-            tuple[str, Helper | str]
-        ] = []  # in graph order; text: why there is none
-        self._face_tables: dict[str, FaceTable] = {}
+        self._helpers: list[tuple[str, Helpers]] = []  # in graph order
         nodes.make_ready(tree)
         for node in graph.active_nodes(tree):
-            self._helpers.append((node.name, _helper_for(scene, node)))
+            idle = nodes.is_baked(node.node_tree) and node.name != wanted
+            helpers = {} if idle else _helpers_for(scene, node)
+            self._helpers.append((node.name, helpers))
 
     def close(self) -> None:
-        for _, helper in self._helpers:
-            if isinstance(helper, Helper):
-                helper.close()
+        for _, helpers in self._helpers:
+            for helper in helpers.values():
+                if isinstance(helper, Helper):
+                    helper.close()
         self._helpers.clear()
 
     def frame(self) -> list[tuple[bpy.types.NodeTree, Status]]:
         """Bring every layer to the scene's current frame, and say how each went."""
         results = []
-        for name, helper in self._helpers:
+        for name, helpers in self._helpers:
             node = self._tree.nodes.get(name)
             if node is not None:  # the user may remove one while the interface renders
-                results.append((node.node_tree, self._node(node, helper)))
+                results.append((node.node_tree, self._node(node, helpers)))
         return results
 
-    def _node(self, node: bpy.types.Node, helper: Helper | str) -> Status:
+    def source_pixels(self, wanted: str) -> np.ndarray | None:
+        """What enters the wanted node now: (H, W, 4) float32 RGBA, scene linear; None where the
+        user cancelled. Nodes before it in the graph show this frame's face already.
+
+        Raises: ParameterError where nothing enters it, and what Blender's render raises.
+        """
+        for name, helpers in self._helpers:
+            node = self._tree.nodes[name]
+            if name != wanted:
+                self._node(node, helpers)
+                continue
+            with _nested():
+                return self._rendered(helpers, IMAGE)
+        raise ParameterError(f"{wanted} reaches no output of the compositor; connect it")
+
+    def _node(self, node: bpy.types.Node, helpers: Helpers) -> Status:
+        baked = nodes.is_baked(node.node_tree)
         try:
-            status = self._swap(node, helper)
+            status = self._baked(node) if baked else self._swap(node, helpers)
         except FacegraftError as error:
             status = self._error(f"{node.name}: {error}")
         except Exception as error:  # Blender would print it and render on, with exit code 0
             _log.exception("FaceGraft: frame %d: %s", self._scene.frame_current, node.name)
             status = self._error(f"{node.name}: {type(error).__name__}: {error}")
-        if status.outcome in (Outcome.ERROR, Outcome.CANCELLED):
-            images.clear_layer(nodes.layer_of(node.node_tree))
+        if not baked and status.outcome in (Outcome.ERROR, Outcome.CANCELLED):
+            self._show_nothing(node, status)
         return status
+
+    def _show_nothing(self, node: bpy.types.Node, status: Status) -> None:
+        """The source, or by option the message over it."""
+        layer = nodes.layer_of(node.node_tree)
+        if status.outcome is Outcome.ERROR and node.node_tree.facegraft.on_error == "CARD":
+            source = graph.source_socket(node)
+            size = graph.picture_size(source) if source is not None else None
+            text = f"Frame {status.frame}: {status.message}"
+            images.write_layer(layer, card.error_card(text, size or _render_size(self._scene)))
+        else:
+            images.clear_layer(layer)
 
     def _error(self, message: str) -> Status:
         return Status(self._scene.frame_current, Outcome.ERROR, message)
 
-    def _swap(self, node: bpy.types.Node, helper: Helper | str) -> Status:
+    def _baked(self, node: bpy.types.Node) -> Status:
+        """Whether this frame is baked, and with these values. Raises: FacegraftError."""
+        frame = self._scene.frame_current
+        bake = cache.load_bake(nodes.cache_folder(node.node_tree))
+        problem = bake.problem_at(frame)
+        if problem:
+            raise ParameterError(problem)
+        evaluated = compat.evaluated_tree(self._scene)
+        values = params_from(graph.row_values(evaluated.nodes[node.name]))
+        changed = bake.changes_since(frame, values, nodes.settings_of(node.node_tree))
+        labels = {spec.row.name: spec.name for spec in SOCKET_ROWS}
+        named = ", ".join(labels.get(name, name) for name in changed)
+        notes = [f"baked with another value of {named}; bake again"] if changed else []
+        return Status(frame, Outcome.BAKED, notes=notes)
+
+    def _swap(self, node: bpy.types.Node, helpers: Helpers) -> Status:
         """Fill the node's layer. Raises: FacegraftError, and what Blender's render raises."""
         frame, settings = self._scene.frame_current, node.node_tree.facegraft
-        if isinstance(helper, str):
-            raise ParameterError(helper)
         if not settings.model_path:
             raise ParameterError("no model is chosen; choose a .dfm file in the FaceGraft panel")
-        if compat.working_space() != compat.REC709:
-            raise ParameterError(
-                f"the file's working space is {compat.working_space()}; set it to {compat.REC709}"
-            )
         start = time.perf_counter()
         with _nested():
             evaluated = compat.evaluated_tree(self._scene)
             params = params_from(graph.row_values(evaluated.nodes[node.name]))
-            pixels = helper.render(self._scene)
-        if pixels is None:
+            pixels = self._rendered(helpers, IMAGE)
+            wants_mask = params["mask_mode"] == MaskMode.HOST
+            mask = self._rendered(helpers, MASK) if wants_mask else None
+        if pixels is None or (wants_mask and mask is None):
             return Status(frame, Outcome.CANCELLED)
         rendered = time.perf_counter()
+        size = (pixels.shape[1], pixels.shape[0])
         reply = engine.merge(
             pixels,
-            bpy.path.abspath(settings.model_path),
             params,
-            self._landmarks(settings, frame, pixels.shape[1], pixels.shape[0]),
+            engine.Networks.of(settings),
+            faces=_stored_faces(settings, frame, size),
+            choice=settings.choice,
+            matte=None if mask is None else mask[..., :3].mean(axis=2),
+            working_space=compat.working_space(),
+            frame=frame,
         )
         merged = time.perf_counter()
         images.write_layer(nodes.layer_of(node.node_tree), reply.layer)
@@ -108,30 +156,55 @@ class SceneSwap:
             "write": (time.perf_counter() - merged) * 1000,
             **{f"engine {stage}": value for stage, value in reply.ms.items()},
         }
+        outcome, text = Outcome.SWAPPED, ""
         if reply.face_count == 0:
+            outcome = Outcome.NO_FACE
             text = f"{node.name}: no face in this frame; the source is shown"
-            return Status(frame, Outcome.NO_FACE, text, ms=ms, cached=reply.cached)
-        return Status(frame, Outcome.SWAPPED, "", reply.face_count, ms, reply.cached)
+        return Status(
+            frame,
+            outcome,
+            text,
+            getattr(reply, "notes", ()),
+            getattr(reply, "faces", ()),
+            size,
+            ms,
+            reply.cached,
+        )
 
-    def _landmarks(
-        self, settings: Any, frame: int, width: int, height: int
-    ) -> list[list[list[float]]] | None:
-        """Faces from the node's faceset folder; None where the engine is to detect them."""
-        if not settings.faces_path:
-            return None
-        folder = bpy.path.abspath(settings.faces_path)
-        if folder not in self._face_tables:
-            self._face_tables[folder] = load_faces(Path(folder))
-        return self._face_tables[folder].at(frame - settings.faces_start, width, height)
+    def _rendered(self, helpers: Helpers, which: int) -> np.ndarray | None:
+        helper = helpers[which]
+        if isinstance(helper, str):
+            raise ParameterError(helper)
+        return helper.render(self._scene)
 
 
-def _helper_for(scene: bpy.types.Scene, node: bpy.types.Node) -> Helper | str:
-    if graph.source_socket(node) is None:
-        return "nothing is connected to Image"
+def _stored_faces(settings: Any, frame: int, size: tuple[int, int]) -> list[dict[str, Any]] | None:
+    """Faces from the node's track file or faceset; None where the engine is to detect them."""
+    if not settings.faces_path:
+        return None
+    table = load_faces(Path(bpy.path.abspath(settings.faces_path)))
+    return table.at(frame - settings.faces_start, *size)
+
+
+def _helpers_for(scene: bpy.types.Scene, node: bpy.types.Node) -> Helpers:
+    image = graph.source_socket(node, IMAGE)
+    if image is None:
+        return {IMAGE: "nothing is connected to Image", MASK: "nothing is connected to Image"}
     try:
-        return Helper(scene, node)
+        mask = graph.source_socket(node, MASK)
+        missing = "mask mode host needs a picture in Mask; connect one or choose another mask mode"
+        return {
+            IMAGE: Helper(scene, node),
+            MASK: missing if mask is None else Helper(scene, node, MASK),
+        }
     except OSError as error:
-        return f"no temporary folder can be made: {error}"
+        text = f"no temporary folder can be made: {error}"
+        return {IMAGE: text, MASK: text}
+
+
+def _render_size(scene: bpy.types.Scene) -> tuple[int, int]:
+    share = scene.render.resolution_percentage / 100
+    return round(scene.render.resolution_x * share), round(scene.render.resolution_y * share)
 
 
 @contextmanager

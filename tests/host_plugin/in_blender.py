@@ -9,6 +9,7 @@ user's file is: by the installed extension, with everything read back from the f
 import json
 import os
 import sys
+from types import SimpleNamespace
 
 import bpy  # pyright: ignore[reportMissingImports]
 
@@ -118,21 +119,53 @@ def interface(request):
     preview._refresh(scene)
     covered = max(layer.pixels[:][3::4])
     signatures.append(preview._signature(scene))
-    for change in (lambda: scene.frame_set(2), lambda: _set(node, "Erode", 30.0)):
-        change()
-        signatures.append(preview._signature(scene))
+    scene.frame_set(2)
+    signatures.append(preview._signature(scene))
     sys.modules[f"{EXTENSION}.engine"].describe_model(request["nodes"][0]["model"])
     shown = _draw_panels(scene, node)
+    unseen = [name for name, change in _changes(node) if not _is_seen(scene, change)]
     return {
         "empty_before": empty_before,
         "covered": covered,
         "shown": shown,
         "signatures": signatures,
+        "unseen": unseen,
     }
 
 
-def _set(node, label, value):
-    node.inputs[label].default_value = value
+def _changes(node):
+    """Every control and setting that a picture depends on, with a call that changes it."""
+    for socket in node.inputs:
+        if socket.name not in ("Image", "Mask"):
+            yield socket.name, lambda s=socket: setattr(s, "default_value", _other(s))
+    settings = node.node_tree.facegraft
+    for name in ("model_path", "segmenter_path", "enhancer_path", "faces_path", "choice"):
+        yield name, lambda n=name: setattr(settings, n, "/nowhere")
+    yield "faces_start", lambda: setattr(settings, "faces_start", 7)
+    tree = node.id_data
+    source = node.inputs["Image"].links[0].from_socket
+    yield "mask link", lambda: tree.links.new(source, node.inputs["Mask"])
+    curves = tree.nodes.new("CompositorNodeCurveRGB")
+    tree.links.new(source, curves.inputs["Image"])
+    yield "curves link", lambda: tree.links.new(curves.outputs[0], node.inputs["Image"])
+    point = curves.mapping.curves[3].points[0]
+    yield "curve point", lambda: setattr(point, "location", (0.0, 0.3))
+
+
+def _other(socket):
+    """A value that differs from the socket's, and is in its range."""
+    if socket.type == "BOOLEAN":
+        return not socket.default_value
+    item = socket.node.node_tree.interface.items_tree[socket.name]
+    low, high = item.min_value, item.max_value
+    return high if socket.default_value != high else low
+
+
+def _is_seen(scene, change):
+    preview = sys.modules[f"{EXTENSION}.preview"]
+    before = preview._signature(scene)
+    change()
+    return preview._signature(scene) != before
 
 
 class _Layout:
@@ -154,6 +187,10 @@ class _Layout:
         group, _, operator = name.partition(".")
         assert operator in dir(getattr(bpy.ops, group)), name
         self.shown.append(text or name)
+        return SimpleNamespace()  # takes the operator's properties
+
+    def operator_menu_enum(self, name, property):
+        self.operator(name)
 
     def row(self, align=False):
         return self
@@ -163,8 +200,6 @@ class _Layout:
 
 
 def _draw_panels(scene, node):
-    from types import SimpleNamespace
-
     context = SimpleNamespace(
         scene=scene,
         active_node=node,
@@ -173,7 +208,8 @@ def _draw_panels(scene, node):
     shown = []
     for panel in sys.modules[f"{EXTENSION}.panels"]._CLASSES:
         assert panel.poll(context)
-        methods = {k: v for k, v in vars(panel).items() if callable(v)}
+        ours = [cls for cls in panel.__mro__ if cls.__module__.startswith(EXTENSION)]
+        methods = {k: v for cls in reversed(ours) for k, v in vars(cls).items() if callable(v)}
         drawn = type("Drawn", (), {**methods, "layout": _Layout(shown)})()
         drawn.draw(context)  # pyright: ignore[reportAttributeAccessIssue]
     return shown
@@ -183,7 +219,7 @@ def match_rate(request):
     """Press the button that sets the scene's rate from the clip."""
     _enable()
     _build(request)
-    result = bpy.ops.facegraft.match_frame_rate()
+    result = bpy.ops.facegraft.match_scene()
     render = bpy.context.scene.render
     clips = [c.name for c in bpy.data.movieclips]
     return {"result": sorted(result), "fps": render.fps, "base": render.fps_base, "clips": clips}
@@ -433,7 +469,8 @@ def _statuses(scene):
             found[node.name] = {
                 "outcome": last.outcome.value,
                 "message": last.message,
-                "faces": last.face_count,
+                "faces": len(last.faces),
+                "notes": list(last.notes),
                 "ms": dict(last.ms),
             }
     return found

@@ -96,9 +96,10 @@ def test_a_file_that_is_no_exr_is_refused_by_name(tmp_path: Path):
 
 def test_faces_come_by_frame_and_scale_with_the_render(shot):
     table = load_faces(shot.faces)
-    stored = np.array(table.at(1, 160, 96))
-    assert stored.shape == (1, 68, 2)
-    assert np.allclose(np.array(table.at(1, 80, 48)) * 2, stored)
+    (stored,) = table.at(1, 160, 96)
+    (half,) = table.at(1, 80, 48)
+    assert np.array(stored["landmarks"]).shape == (68, 2)
+    assert np.allclose(np.array(half["landmarks"]) * 2, stored["landmarks"])
     assert table.at(4, 160, 96) == []  # the last frame has no face
     with pytest.raises(ParameterError, match="160x96 clip and the picture is 100x100"):
         table.at(1, 100, 100)
