@@ -48,7 +48,8 @@ def color_degrade(image: np.ndarray, percent: float) -> np.ndarray:
         return image
     inside = np.clip(image, 0, 1)
     poor = _in_palette(inside.reshape(-1, 3)).reshape(image.shape)
-    return image + (poor - inside) * np.float32(percent / 100)
+    blended = cv2.addWeighted(inside, 1 - percent / 100, poor, percent / 100, 0)
+    return blended + (image - inside)
 
 
 def _in_palette(pixels: np.ndarray) -> np.ndarray:

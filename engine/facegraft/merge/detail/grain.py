@@ -19,7 +19,8 @@ import numpy as np
 _BLUR_SIGMA = 2.0  # px: takes away grain of any film or sensor size, keeps shading
 _BLUR_PX = 13  # its kernel, three sigmas to either side
 _FLAT_SHARE = 0.4  # of the pixels, the flattest: skin, walls and sky, not lids and hair
-_COARSE = 4  # px: flatness is judged on cells this large, so that grain has no say in it
+_CELL_PX = 4  # flatness is judged on cells this large, so that grain has no say in it
+_TEXTURE = 4.0  # times the usual power: skin in light and shade differs by less
 _OUTLIER = 4.0  # robust deviations; what lies beyond is an edge
 _CLIPPED = 1 / 255  # this near to black and white the footage has lost its grain
 _ENOUGH = 10000  # values for a median good to a percent
@@ -28,6 +29,7 @@ _STRIP_PX = 64  # rows of each of its strips
 _LEAST_PIXELS = 256  # fewer flat pixels give no figure worth using
 _SIZES_PX = np.linspace(0.0, 2.0, 41)  # larger grain looks like texture to the small blur
 _LEAST_LIGHT, _MOST_LIGHT = 0.25, 4.0  # times the mean variance, against wild extrapolation
+_LEAST_LUMA = 0.02  # deviation of luma that makes a slope half believed
 _LUMA = np.array([[0.2126, 0.7152, 0.0722]], np.float32)  # BT.709
 
 
@@ -60,13 +62,15 @@ def add_grain(
 
     image:     (h, w, 3) float32 RGB, display-referred, the face as it lies in the frame.
     reference: (h, w, 3) float32, the frame's own pixels there: around and under the face.
-    weights:   (h, w) float32 0..1, where the face is; its own grain is measured above a half.
+    weights:   (h, w) float32 0..1, where the face is. The frame's grain is measured where any of
+               it is, under the face and around its edge: a backdrop may have lost its own in the
+               codec or be a graphic. The face's own is measured above a half.
     amount:    0..2, times the strength; 1 matches.
     seed:      of the noise: the frame's index. Equal seeds and sizes give equal noise.
     """
     if amount <= 0:
         return image
-    wanted = measure_grain(reference)
+    wanted = measure_grain(reference, weights > 0)
     own = measure_grain(image, weights > 0.5)
     luma = cv2.transform(image, _LUMA)
     light = wanted.light(luma)
@@ -104,10 +108,10 @@ def measure_grain(image: np.ndarray, where: np.ndarray | None = None) -> Grain:
     smooth = cv2.GaussianBlur(image, (_BLUR_PX, _BLUR_PX), _BLUR_SIGMA)
     residual = image - smooth
     luma = cv2.transform(smooth, _LUMA)
-    flat = _flat(luma, where)
+    grey = cv2.transform(residual, _LUMA)
+    flat = _flat(luma, grey, where)
     if np.count_nonzero(flat) < _LEAST_PIXELS:
         return NO_GRAIN
-    grey = cv2.transform(residual, _LUMA)
     spread = float(np.median(np.abs(_some(grey[flat])))) * 1.4826  # of a Gaussian: MAD to deviation
     flat &= np.abs(grey) <= max(_OUTLIER * spread, 1e-9)
 
@@ -118,8 +122,8 @@ def measure_grain(image: np.ndarray, where: np.ndarray | None = None) -> Grain:
     middle, variance = float(lumas.mean()), float(lumas.var())
     shared = float(((lumas - middle) * power).mean())
     mean_power = float(power.mean())
-    # over a narrow range of luma the slope is a guess, so it fades out: 0.05 is half believed
-    slope = shared / (variance + 0.05**2) / mean_power if mean_power > 0 else 0.0
+    # over a narrow range of luma the slope is a guess, so it fades out
+    slope = shared / (variance + _LEAST_LUMA**2) / mean_power if mean_power > 0 else 0.0
     covariance = (values.T @ values).astype(np.float64) / len(values) / kept
     return Grain(covariance, size_px, middle, slope)
 
@@ -133,22 +137,28 @@ def _strips(image: np.ndarray) -> np.ndarray:
     return np.concatenate([image[y : y + _STRIP_PX] for y in range(0, height, step)])
 
 
-def _flat(luma: np.ndarray, where: np.ndarray | None) -> np.ndarray:
-    """(h, w) bool: the flattest pixels of `where` that are neither black nor white."""
+def _flat(luma: np.ndarray, grey: np.ndarray, where: np.ndarray | None) -> np.ndarray:
+    """(h, w) bool: the flattest pixels of `where` that are neither black nor white.
+
+    luma: what the small blur leaves. grey: what it takes away. Judged on cells: flat ones change
+    little to the next, and hold no fine texture, which would be many times stronger than grain.
+    """
     usable = (luma > _CLIPPED) & (luma < 1 - _CLIPPED)
     if where is not None:
         usable &= where
     height, width = luma.shape
-    small = max(2, width // _COARSE), max(2, height // _COARSE)
-    coarse = cv2.blur(cv2.resize(luma, small, interpolation=cv2.INTER_AREA), (3, 3))
+    cells = max(2, width // _CELL_PX), max(2, height // _CELL_PX)
+    coarse = cv2.blur(cv2.resize(luma, cells, interpolation=cv2.INTER_AREA), (3, 3))
     dx, dy = (cv2.Sobel(coarse, cv2.CV_32F, *order) for order in ((1, 0), (0, 1)))
-    counted = cv2.resize(usable.astype(np.uint8), small, interpolation=cv2.INTER_NEAREST) > 0
     steepness = dx * dx + dy * dy
-    if not counted.any():
-        return usable
-    level = steepness <= np.quantile(steepness[counted], _FLAT_SHARE)
-    level = cv2.resize(level.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
-    return usable & (level > 0)
+    power = cv2.blur(cv2.resize(grey * grey, cells, interpolation=cv2.INTER_AREA), (5, 5))
+    good = cv2.resize(usable.astype(np.uint8), cells, interpolation=cv2.INTER_NEAREST) > 0
+    if not good.any():
+        return np.zeros_like(usable)
+    good &= steepness <= np.quantile(steepness[good], _FLAT_SHARE)
+    good &= power <= _TEXTURE * np.median(power[good])
+    good = cv2.resize(good.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+    return usable & (good > 0)
 
 
 def _size(grey: np.ndarray, flat: np.ndarray) -> tuple[float, float]:

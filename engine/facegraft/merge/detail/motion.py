@@ -29,7 +29,7 @@ def motions(
     before, at, after: the faces of three frames, with tracks; `distance` counts the frames from
     `before` to `at` and from there to `after`. Measured between the neighbours that have the face;
     None where neither has it, and for faces without a track. A face's place is the mean of its
-    brows, eyes and nose, since the jaw moves when it speaks.
+    brows, eyes, nose and mouth corners, since the jaw moves when it speaks.
     """
     earlier = {face.track: face for face in before if face.track >= 0}
     later = {face.track: face for face in after if face.track >= 0}
