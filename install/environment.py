@@ -108,7 +108,7 @@ def ensure(fan: bool = False, cpu: bool = False) -> Path:
         if stamp.get("kind", kind) != kind:  # both runtimes install into one folder
             other = "onnxruntime" if gpu.found else "onnxruntime-gpu"
             run([python, "-m", "pip", "uninstall", "--yes", other])
-        extras = f"{kind},train,weights,demo,dev"
+        extras = f"{kind},train,weights,ocio,demo,dev"
         pip(python, "-c", CONSTRAINTS, "-e", f"{REPOSITORY}[{extras}]")
         if wanted["fan"] == "yes":
             pip(python, "-c", CONSTRAINTS, "-e", f"{REPOSITORY}[{extras},fan]")

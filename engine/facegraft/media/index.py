@@ -127,7 +127,7 @@ def _count_in_header(container: InputContainer, stream: av.VideoStream) -> int:
 
 
 def _is_cut(path: Path) -> bool:
-    """Whether the file is shorter than its header says; FFmpeg tells of cuts inside packets only."""
+    """Whether the file is shorter than its header says; FFmpeg tells of a cut packet only."""
     return _matroska_is_cut(path) or _riff_is_cut(path)
 
 
