@@ -105,7 +105,7 @@ def merge(
         job = MergeJob(model, animation, faces_for)
         alpha = source[indices[0]].alpha is not None
         with open_output(
-            out, info, codec=codec, audio=audio, alpha=alpha, comment=provenance(model)
+            out, info, codec=codec, audio=audio, alpha=alpha, about=provenance(model)
         ) as output:
             if matte is None:
                 report = merge_clip(
