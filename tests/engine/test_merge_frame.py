@@ -1,15 +1,13 @@
 """merge_frame with real ONNX models whose answer is known in closed form."""
 
 from dataclasses import replace
-from itertools import product
 
-import cv2
 import numpy as np
 import pytest
 
-from facegraft.faces.face import Face
-from facegraft.faces.landmarks import MEAN_FACE
+from facegraft.controls import controls_of
 from facegraft.inference import SwapModel
+from facegraft.media.hdr import carry_highlights
 from facegraft.merge.extras import FaceExtras, FrameExtras
 from facegraft.merge.frame import framing, merge_frame, predict_faces, reach
 from facegraft.merge.params import (
@@ -20,43 +18,28 @@ from facegraft.merge.params import (
     MergeParams,
 )
 from facegraft.model_spec import FaceType, ModelSpec
+from tests.engine.merge_frames import (
+    inverting_enhancer,
+    make_face,
+    make_image,
+    red_segmenter,
+    write_models,
+)
 from tests.engine.tiny_dfm import write_dfm
 
 PLAIN = MergeParams(color_transfer=ColorTransfer.NONE)
 
 
-def make_face(x: float, y: float, size: float, angle: float = 0.1) -> Face:
-    """A mean face whose brows-to-chin box is `size` px wide, with its centre at x, y."""
-    points = np.zeros((68, 2))
-    points[17:] = MEAN_FACE
-    jaw = np.linspace(np.pi, 0, 17)
-    points[:17] = np.stack([0.5 + 0.6 * np.cos(jaw), 0.3 + 0.75 * np.sin(jaw)], axis=-1)
-    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    points = ((points - 0.5) * size) @ turn + (x, y)
-    points = points.astype(np.float32)
-    (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
-    return Face(points, (float(x0), float(y0), float(x1), float(y1)), 1.0)
-
-
-def make_image(height: int = 240, width: int = 320, grain: float = 6.0) -> np.ndarray:
-    """(H, W, 3) float32 soft noise in 0.2..0.8: nothing that resampling would lose."""
-    noise = np.random.default_rng(3).normal(size=(height, width, 3)).astype(np.float32)
-    noise = cv2.GaussianBlur(noise, (0, 0), grain)
-    return (0.2 + 0.6 * (noise - noise.min()) / np.ptp(noise)).astype(np.float32)
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> dict[str, SwapModel]:
+    return write_models(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory) -> dict[str, SwapModel]:
-    folder = tmp_path_factory.mktemp("models")
-    oval = np.zeros((96, 96), np.float32)
-    cv2.ellipse(oval, (48, 50), (26, 34), 0, 0, 360, (1.0,), -1)
-    oval = cv2.GaussianBlur(oval, (0, 0), 1.5)
-    made = {
-        "identity": write_dfm(folder / "identity.dfm", 128),
-        "tint": write_dfm(folder / "tint.dfm", 96, (0.6, 0.9, 1), (0.3, 0, -0.1), oval, oval),
-        "white": write_dfm(folder / "white.dfm", 64, (0, 0, 0), (1, 1, 1)),
-    }
-    return {name: SwapModel.open(path) for name, path in made.items()}
+def networks(tmp_path_factory) -> FrameExtras:
+    """A segmenter and an enhancer."""
+    folder = tmp_path_factory.mktemp("networks")
+    return FrameExtras(segmenter=red_segmenter(folder), enhancer=inverting_enhancer(folder))
 
 
 FACE = make_face(150, 110, 60)
@@ -80,23 +63,68 @@ def test_a_full_square_of_a_known_colour_lands_where_the_alignment_says(models):
     )
 
 
-@pytest.mark.parametrize(("mode", "color"), list(product(MergeMode, ColorTransfer)))
-@pytest.mark.parametrize("mask_mode", list(MaskMode))
-def test_every_pixel_with_matte_0_is_bit_identical_in_every_mode(models, mode, color, mask_mode):
-    image = make_image()
-    image[::7, ::5] = (7.5, -0.25, 3)  # a plate holds more than 0..1
-    image[5, 5] = (np.inf, np.nan, -np.inf)
-    params = MergeParams(
-        mode=mode, color_transfer=color, mask_mode=mask_mode, erode=40, blur=60, mix=0.7
+def random_params(random: np.random.Generator) -> MergeParams:
+    """Any value of any row that a frame alone can be merged with."""
+    values = {}
+    for row in controls_of(MergeParams):
+        low, high = row.slider or (0, 1)
+        if row.choices:
+            values[row.name] = row.parse(str(random.choice(row.choices)))
+        elif row.type is bool:
+            values[row.name] = bool(random.integers(2))
+        elif row.type is int or random.integers(2):
+            values[row.name] = row.parse(int(random.integers(int(low), int(high) + 1)))
+        else:
+            values[row.name] = float(random.uniform(low, high))
+    return MergeParams(**values)
+
+
+@pytest.mark.parametrize("seed", range(32))
+def test_every_pixel_with_matte_0_keeps_its_bits_whatever_the_rows_say(models, networks, seed):
+    """And nothing that is no number gets in; faces may be tiny, huge, or half outside."""
+    random = np.random.default_rng(seed)
+    height, width = (int(side) for side in random.integers(24, 260, 2))
+    image = make_image(height, width)
+    if seed % 2:
+        image[::7, ::5] = (7.5, -0.25, 3)  # a plate holds more than 0..1
+        image[1::9, ::4] = -0.0
+    faces = [
+        make_face(
+            random.uniform(0, width), random.uniform(0, height),
+            float(np.exp(random.uniform(np.log(3), np.log(400)))), random.uniform(-2, 2),
+        )
+        for _ in range(int(random.integers(1, 4)))
+    ]  # fmt: skip
+    extras = replace(
+        networks,
+        faces=[FaceExtras(motion=random.normal(0, 20, 2)) for _ in faces],
+        host_matte=make_image(height, width)[..., 0],
+        seed=seed,
     )
+    params = random_params(random)
+    before = image.copy()
+    merged = merge_frame(image, faces, models["tint"], params, extras)
+    np.testing.assert_array_equal(image.view(np.uint32), before.view(np.uint32))
+    outside = merged.matte == 0
+    np.testing.assert_array_equal(
+        merged.result[outside].view(np.uint32), image[outside].view(np.uint32)
+    )
+    assert np.isfinite(merged.result).all() and np.isfinite(merged.matte).all()
+    assert merged.matte.min() >= 0 and merged.matte.max() <= 1
+
+
+@pytest.mark.parametrize("mode", list(MergeMode))
+def test_broken_pixels_stay_outside_the_matte_and_count_as_black_or_bright_inside(models, mode):
+    image = make_image()
+    image[::7, ::5] = (np.inf, np.nan, -np.inf)
+    params = MergeParams(mode=mode, erode=40, blur=60, mix=0.7)
     merged = merge_frame(image, [FACE], models["tint"], params)
     outside = merged.matte == 0
     np.testing.assert_array_equal(
         merged.result[outside].view(np.uint32), image[outside].view(np.uint32)
     )
-    assert 0 < merged.matte.max() <= np.float32(0.7)
-    changed = (merged.result != image)[~outside].any()
-    assert changed == (mode is not MergeMode.ORIGINAL)
+    if mode is not MergeMode.ORIGINAL:
+        assert np.isfinite(merged.result[~outside]).all()
 
 
 @pytest.mark.parametrize("scale", [-30.0, 0.0, 50.0])
@@ -163,8 +191,20 @@ def test_values_above_one_survive_where_the_matte_lets_the_frame_through(models)
     partly = (merged.matte > 0) & (merged.matte < 0.5)
     assert partly.sum() > 100
     assert merged.result[partly].min() > 2
+
+
+def test_highlights_come_back_into_a_bright_face_and_not_into_a_dark_one(models):
+    """By the rule of media/hdr.py; without highlights in the plate the face stays within 0..1."""
+    image = make_image()
+    image[:] += 4
+    merged = merge_frame(image, [FACE], models["white"], replace(PLAIN, mask_mode=MaskMode.FULL))
     solid = merged.matte == 1
-    assert solid.any() and merged.result[solid].max() <= 1
+    np.testing.assert_allclose(
+        merged.result[solid], carry_highlights(np.ones_like(image), image)[solid], rtol=1e-5
+    )
+    assert merged.result[solid].max() > 2
+    dark = merge_frame(image, [FACE], models["dark"], replace(PLAIN, mask_mode=MaskMode.FULL))
+    np.testing.assert_allclose(dark.result[solid], 0.25, atol=1e-5)
 
 
 def test_no_face_gives_the_frame_and_a_black_matte(models):
