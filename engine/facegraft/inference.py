@@ -6,6 +6,7 @@ swapped face and its mask. Files of other programs carry neither spec nor record
 Everything outside this module is RGB.
 """
 
+import hashlib
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import Any, Self
 import numpy as np
 import onnxruntime
 
+from facegraft.array_store import ArrayStore
 from facegraft.errors import FacegraftError, FutureVersion, NotAModel, ParameterError
 from facegraft.model_spec import METADATA_KEY, RECORD_KEY, ModelRecord, ModelSpec
 from facegraft.onnx_file import OnnxFile, open_onnx
@@ -49,8 +51,9 @@ class SwapModel:
     has_morph: bool  # takes a morph value
     digest: str  # sha256 of the file, hex: the cache key of its predictions
 
-    def __init__(self, file: OnnxFile):
+    def __init__(self, file: OnnxFile, store: ArrayStore | None = None):
         """Raises: NotAModel where the file breaks the .dfm contract, FutureVersion."""
+        self._store = store
         self.path, self.digest = file.path, file.digest
         self._file = file
         path, session = file.path, file.session
@@ -66,17 +69,24 @@ class SwapModel:
         return self._file.metadata
 
     @classmethod
-    def open(cls, path: Path, providers: Sequence[str] | None = None, threads: int = 0) -> Self:
+    def open(
+        cls,
+        path: Path,
+        providers: Sequence[str] | None = None,
+        threads: int = 0,
+        store: ArrayStore | None = None,
+    ) -> Self:
         """Open a .dfm or .onnx file; the suffix is not looked at.
 
         `providers` are onnxruntime's names, best first; None takes CUDA where it is there.
-        `threads` is for the CPU; 0 leaves the number to onnxruntime.
+        `threads` is for the CPU; 0 leaves the number to onnxruntime. `store` keeps predictions on
+        disk, by content of model and face, for a later session or another computer.
 
         Raises: NotAModel naming what is wrong with the file; FutureVersion if its spec is newer
         than this FaceGraft; ParameterError for an unknown provider.
         """
         file = open_onnx(path, providers, threads, NEXT_STEP)
-        model = cls(file)
+        model = cls(file, store)
         log.info("model %s: %d px on %s", model.path.name, model.resolution, file.provider)
         return model
 
@@ -99,6 +109,33 @@ class SwapModel:
             )
         if not 0 <= morph_value <= 1:
             raise ParameterError(f"morph_value is {morph_value:g}; the limits are 0 to 1")
+        if self._store is not None:
+            return self._from_store(self._store, aligned, morph_value)
+        return self._in_batches(aligned, morph_value)
+
+    def _from_store(
+        self, store: ArrayStore, aligned: np.ndarray, morph_value: float
+    ) -> list[Prediction]:
+        """What the store has, and the rest computed and put there."""
+        morph = f"{morph_value:.9g}" if self.has_morph else ""
+        keys = [
+            f"{self.digest} {morph} {hashlib.sha256(crop.tobytes()).hexdigest()}"
+            for crop in aligned
+        ]
+        found = {n: array for n, key in enumerate(keys) if (array := store.get(key)) is not None}
+        missing = [n for n in range(len(keys)) if n not in found]
+        made = self._in_batches(aligned[missing], morph_value) if missing else []
+        for n, prediction in zip(missing, made, strict=True):
+            parts = (prediction.face, prediction.mask[..., None], prediction.dst_mask[..., None])
+            found[n] = np.concatenate(parts, axis=2)
+            store.put(keys[n], found[n])
+        planes = (found[n] for n in range(len(keys)))
+        return [
+            Prediction(*map(np.ascontiguousarray, (p[..., :3], p[..., 3], p[..., 4])))
+            for p in planes
+        ]
+
+    def _in_batches(self, aligned: np.ndarray, morph_value: float) -> list[Prediction]:
         step = len(aligned) if self._any_batch else 1
         predictions = []
         for start in range(0, len(aligned), step or 1):
