@@ -116,7 +116,7 @@ def measure_grain(image: np.ndarray, where: np.ndarray | None = None) -> Grain:
     flat &= np.abs(grey) <= max(_OUTLIER * spread, 1e-9)
 
     # of a bool index and of compress, which do the same, the latter is four times as fast
-    values = np.compress(flat.ravel(), residual.reshape(-1, 3), axis=0)
+    channels = np.compress(flat.ravel(), residual.reshape(-1, 3), axis=0).T.copy()
     lumas, power = luma[flat], np.square(grey[flat])
     size_px, kept = _size(grey, flat)
     middle, variance = float(lumas.mean()), float(lumas.var())
@@ -124,7 +124,7 @@ def measure_grain(image: np.ndarray, where: np.ndarray | None = None) -> Grain:
     mean_power = float(power.mean())
     # over a narrow range of luma the slope is a guess, so it fades out
     slope = shared / (variance + _LEAST_LUMA**2) / mean_power if mean_power > 0 else 0.0
-    covariance = (values.T @ values).astype(np.float64) / len(values) / kept
+    covariance = np.array([[_mean_product(a, b) for a in channels] for b in channels]) / kept
     return Grain(covariance, size_px, middle, slope)
 
 
@@ -165,10 +165,9 @@ def _size(grey: np.ndarray, flat: np.ndarray) -> tuple[float, float]:
     """Size of the grain in px, and the share of its variance that the residual `grey` holds."""
     inside = np.where(flat, grey, 0)
     count = flat.astype(np.float32)
-    power = float(np.vdot(inside, inside) / np.vdot(count, count))
-    across = np.vdot(inside[:, 1:], inside[:, :-1]) / max(1, np.vdot(count[:, 1:], count[:, :-1]))
-    down = np.vdot(inside[1:], inside[:-1]) / max(1, np.vdot(count[1:], count[:-1]))
-    likeness = float(across + down) / 2 / power if power > 0 else -1.0
+    power = _mean_product(inside, inside) / _mean_product(count, count)
+    pairs = _mean_neighbours(count)
+    likeness = _mean_neighbours(inside) / pairs / power if power > 0 and pairs > 0 else -1.0
     likenesses, kept = _seen_through_the_blur()
     size = float(np.interp(likeness, likenesses, _SIZES_PX))
     return size, float(np.interp(size, _SIZES_PX, kept))
@@ -203,6 +202,16 @@ def _unit_energy(size_px: float) -> np.ndarray:
 def _some(values: np.ndarray) -> np.ndarray:
     """(N,) thinned out evenly to what a median or a quantile needs."""
     return values[:: 1 + len(values) // _ENOUGH]
+
+
+def _mean_product(a: np.ndarray, b: np.ndarray) -> float:
+    """Summed by numpy, since a BLAS sums in another order on another number of threads."""
+    return float((a * b).mean(dtype=np.float64))
+
+
+def _mean_neighbours(values: np.ndarray) -> float:
+    across, down = (values[:, 1:], values[:, :-1]), (values[1:], values[:-1])
+    return (_mean_product(*across) + _mean_product(*down)) / 2
 
 
 def _positive(covariance: np.ndarray) -> np.ndarray:
