@@ -2,7 +2,8 @@
 
 The face's outline from its landmarks, minus what the segmenter sees of the face. A compositor
 holds the swap back with it, or lays the plate's own hand over another node's work. It is known
-only inside the segmenter's square, and is 0 elsewhere.
+inside the face's square only and 0 elsewhere; what the segmenter's own square does not hold of the
+outline counts as hidden, so the segmenter should frame a face no tighter than `full` does.
 """
 
 from collections.abc import Sequence
@@ -10,42 +11,37 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from facegraft.faces.align import align_matrix, invert, transform_points, warp_image
+from facegraft.faces.align import invert, scaled, transform_points
 from facegraft.faces.landmarks import hull_mask
-from facegraft.merge.geometry import bounds
-from facegraft.segment import Segmenter
+from facegraft.merge.geometry import bounds, paste
 
 
 def occlusion_square(
-    segmentation: np.ndarray, landmarks: np.ndarray, segmenter: Segmenter
+    visible: np.ndarray, landmarks: np.ndarray, into_square: np.ndarray
 ) -> np.ndarray:
-    """(s, s) float32 0..1 in the segmenter's square, from what `segment_frame` gave for a face
-    whose (68, 2) landmarks are in frame pixels."""
-    size = segmenter.size
-    matrix = align_matrix(landmarks, segmenter.face_type, size)
-    hull = hull_mask(transform_points(landmarks, matrix), size, size)
-    return np.clip(hull - segmentation, 0, 1)
+    """(S, S) float32 0..1 over the face's square, see `occlusion_layer`."""
+    size = len(visible)
+    points = transform_points(landmarks, scaled(into_square, size))
+    return np.clip(hull_mask(points, size, size) - visible, 0, 1)
 
 
 def occlusion_layer(
-    shape: tuple[int, ...],
-    seen: Sequence[tuple[np.ndarray, np.ndarray]],
-    segmenter: Segmenter,
+    shape: tuple[int, ...], seen: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]
 ) -> np.ndarray:
     """(H, W) float32 0..1 over a frame of `shape`: what is in front of any of its faces.
 
-    seen: of each face its segmentation and landmarks, see `occlusion_square`.
+    seen: of each face what is `visible` of it, (S, S) float32 0..1 over its square (`into_square`
+    of segmented.py); its landmarks, (68, 2) in frame pixels; and the (2, 3) matrix from frame
+    pixels to the square's 0..1.
     """
     layer = np.zeros(shape[:2], np.float32)
-    size = segmenter.size
-    for segmentation, landmarks in seen:
-        square = occlusion_square(segmentation, landmarks, segmenter)
-        to_frame = invert(align_matrix(landmarks, segmenter.face_type, size))
-        x0, y0, x1, y1 = bounds(0, 0, size, size, to_frame, shape)
-        if x0 == x1:
-            continue
-        local = np.column_stack([to_frame[:, :2], to_frame[:, 2] - (x0, y0)])
-        part = warp_image(square, local, x1 - x0, y1 - y0, cv2.INTER_LINEAR)
-        below = layer[y0:y1, x0:x1]
-        np.maximum(below, part, out=below)
+    for visible, landmarks, into_square in seen:
+        square = occlusion_square(visible, landmarks, into_square)
+        size = len(square)
+        to_frame = invert(scaled(into_square, size))
+        rect = bounds(0, 0, size, size, to_frame, shape)
+        if rect[0] < rect[2]:
+            below = layer[rect[1] : rect[3], rect[0] : rect[2]]
+            hidden = paste(square, to_frame, rect, cv2.BORDER_CONSTANT)
+            np.maximum(below, np.clip(hidden, 0, 1), out=below)
     return layer
