@@ -24,9 +24,9 @@ def face(x: float, y: float, track: int = 0, jaw: float = 0.0) -> Face:
     return Face(points, (*low, *high), 0.9, points, track)
 
 
-def moved(before: list[Face], at: list[Face], after: list[Face], distance=(1, 1)) -> np.ndarray:
+def moved(before: list[Face], at: list[Face], after: list[Face]) -> np.ndarray:
     """The motion of the only face."""
-    (motion,) = motions(before, at, after, distance)
+    (motion,) = motions(before, at, after)
     assert motion is not None
     return motion
 
@@ -68,15 +68,6 @@ def test_at_the_ends_of_a_track_the_one_neighbour_counts() -> None:
     np.testing.assert_allclose(first, (3, 4), atol=1e-4)
     np.testing.assert_allclose(last, (3, 4), atol=1e-4)
     assert [None] == motions([], [face(10, 20)], [])
-
-
-def test_neighbours_further_away_count_by_their_distance() -> None:
-    """Every other frame of the clip: two frames either side, or two before and one after."""
-    before, at, after = [face(100, 0)], [face(108, 0)], [face(114, 0)]
-    even = moved(before, at, after, distance=(2, 2))
-    uneven = moved(before, at, after, distance=(2, 1))
-    np.testing.assert_allclose(even, (14 / 4, 0), atol=1e-4)
-    np.testing.assert_allclose(uneven, (14 / 3, 0), atol=1e-4)
 
 
 def test_a_cut_gives_no_motion() -> None:

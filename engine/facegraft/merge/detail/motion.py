@@ -19,24 +19,21 @@ _LEAST_PX = 0.02  # a shorter line changes no pixel that anybody could see
 
 
 def motions(
-    before: Sequence[Face],
-    at: Sequence[Face],
-    after: Sequence[Face],
-    distance: tuple[int, int] = (1, 1),
+    before: Sequence[Face], at: Sequence[Face], after: Sequence[Face]
 ) -> list[np.ndarray | None]:
     """How far each face of `at` moves from one frame to the next, (2,) float64 frame px.
 
-    before, at, after: the faces of three frames, with tracks; `distance` counts the frames from
-    `before` to `at` and from there to `after`. Measured between the neighbours that have the face;
-    None where neither has it, and for faces without a track. A face's place is the mean of its
-    brows, eyes, nose and mouth corners, since the jaw moves when it speaks.
+    before, at, after: the faces of three frames in a row, with tracks. Measured between the
+    neighbours that have the face; None where neither has it, and for faces without a track. A
+    face's place is the mean of its brows, eyes, nose and mouth corners, since the jaw moves when
+    it speaks.
     """
     earlier = {face.track: face for face in before if face.track >= 0}
     later = {face.track: face for face in after if face.track >= 0}
     result: list[np.ndarray | None] = []
     for face in at:
         first, last = earlier.get(face.track), later.get(face.track)
-        steps = (distance[0] if first else 0) + (distance[1] if last else 0)
+        steps = (first is not None) + (last is not None)
         moved = _place(last or face) - _place(first or face)
         result.append(moved / steps if steps else None)
     return result
