@@ -130,23 +130,39 @@ def layer_names(path: Path) -> list[str]:
 def _open(path: Path) -> Parts:
     if not path.exists():
         raise SourceNotFound(f"no image at {path}; check the name")
-    try:
-        parts = OpenEXR.File(str(path), separate_channels=True).parts
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise UnreadableMedia(
-            f"{path} is no OpenEXR file that can be read whole ({error}); it may be cut short or "
-            "have mip levels. Render, copy or export it again"
-        ) from error
-    if not parts or any(not part.channels for part in parts):
+    parts = _load(path, header_only=False)
+    whole = bool(parts) and all(part.channels for part in parts)
+    # of a file with mip levels OpenEXR may give no pixels, of its header it speaks all the same
+    for part in parts if whole else _load(path, header_only=True):
+        _check_kind(path, part.header)
+    if not whole:
         raise UnreadableMedia(
             f"{path} is damaged or cut short: pixels are missing; render or copy it again"
         )
-    for part in parts:
-        if part.header["type"] in (OpenEXR.deepscanline, OpenEXR.deeptile):
-            raise UnreadableMedia(
-                f"{path} holds deep data, many values a pixel; flatten it (in Nuke: DeepToImage)"
-            )
-    return list(parts)
+    return parts
+
+
+def _load(path: Path, header_only: bool) -> Parts:
+    try:
+        file = OpenEXR.File(str(path), separate_channels=True, header_only=header_only)
+        return list(file.parts)
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise UnreadableMedia(
+            f"{path} is no OpenEXR file that can be read ({error}); it may be cut short. Render, "
+            "copy or export it again"
+        ) from error
+
+
+def _check_kind(path: Path, header: Mapping[str, Any]) -> None:
+    if header["type"] in (OpenEXR.deepscanline, OpenEXR.deeptile):
+        raise UnreadableMedia(
+            f"{path} holds deep data, many values a pixel; flatten it (in Nuke: DeepToImage)"
+        )
+    tiles = header.get("tiles")
+    if tiles is not None and tiles.mode != OpenEXR.ONE_LEVEL:
+        raise UnreadableMedia(
+            f"{path} is a texture with mip levels, which would be lost; export it without"
+        )
 
 
 def _layers(parts: Parts) -> Iterator[Layer]:

@@ -86,7 +86,7 @@ class ExrWriter:
             "chromaticities": tuple(np.ravel(PRIMARIES["bt709"]).tolist()),
         }
         channels = {channel: np.ascontiguousarray(plane) for channel, plane in planes.items()}
-        self._save([OpenEXR.Part(self._signed(header), channels)], name)
+        self._save([(header, channels)], name)
 
     def replace(
         self, stored: StoredExr, before: np.ndarray, after: np.ndarray, name: str = ""
@@ -109,7 +109,7 @@ class ExrWriter:
                 )
                 for channel, entry in part.channels.items()
             }
-            parts.append(OpenEXR.Part(self._signed(header), channels))
+            parts.append((header, channels))
         self._save(parts, name)
 
     def _choose(self, own: Any, path: Path) -> Any:
@@ -132,11 +132,12 @@ class ExrWriter:
             header.setdefault("comments", self._about.text)
         return header
 
-    def _save(self, parts: list[Any], name: str) -> None:
+    def _save(self, parts: list[tuple[dict[str, Any], dict[str, Any]]], name: str) -> None:
         path = self._folder / f"{name or f'{self._count:0{NAME_DIGITS}d}'}{EXR_SUFFIX}"
         with atomic_path(path) as temporary:
             try:
-                OpenEXR.File(parts).write(str(temporary))
+                whole = [OpenEXR.Part(self._signed(header), planes) for header, planes in parts]
+                OpenEXR.File(whole).write(str(temporary))
             except (RuntimeError, ValueError, TypeError) as error:
                 raise _write_error(path, error) from error
         self._count += 1

@@ -12,7 +12,7 @@ import numpy as np
 
 from facegraft.errors import ParameterError, SourceNotFound, UnreadableMedia
 from facegraft.files import write_atomic
-from facegraft.media.provenance import Provenance, into_jpeg
+from facegraft.media.provenance import Provenance, into_jpeg, into_png
 from facegraft.media.tiff import with_tags, without_alpha_kind
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
@@ -119,7 +119,7 @@ def encode_image(
     else:
         image = pixels
     options = _encoder_options(suffix, quality)
-    if about is not None and suffix in (".png", ".webp"):
+    if about is not None and suffix == ".webp":
         packet = np.frombuffer(about.xmp(), np.uint8)
         done, data = cv2.imencodeWithMetadata(
             suffix, image, [cv2.IMAGE_METADATA_XMP], [packet], options
@@ -133,6 +133,8 @@ def encode_image(
     match suffix:
         case ".tif" | ".tiff" if about is not None or alpha is not None:
             return with_tags(data.tobytes(), about, alpha is not None)
+        case ".png" if about is not None:
+            return into_png(data.tobytes(), about)
         case ".jpg" | ".jpeg" if about is not None:
             return into_jpeg(data.tobytes(), about)
         case _:

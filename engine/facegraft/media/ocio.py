@@ -76,7 +76,6 @@ def _open_config(ocio: Any, name: str) -> Any:
         name = builtin
     try:
         config = ocio.Config.CreateFromFile(name)
-        config.validate()
     except ocio.Exception as error:
         raise ParameterError(f"{name} is no usable OpenColorIO config: {error}") from error
     return config

@@ -2,14 +2,16 @@
 
     movies          the container's comment tag (`movie_writer.py`)
     EXR             header attributes `facegraft` and, where there is none yet, `comments`
-    PNG, WebP       an XMP packet, by OpenCV; in PNG an iTXt chunk of keyword XML:com.adobe.xmp
-    JPEG            the same packet in an APP1 segment (XMP specification part 3, 1.1.3)
+    WebP            an XMP packet, by OpenCV
+    PNG             the same packet in an iTXt chunk (OpenCV would take tEXt, which is Latin-1)
+    JPEG            in an APP1 segment (both as XMP specification part 3, 1.1.3 and 1.1.5, say)
     TIFF            ImageDescription (tag 270) and the packet (tag 700), see `tiff.py`
 
 The packet holds dc:description and IPTC's DigitalSourceType. Pixels are never touched.
 """
 
 import struct
+import zlib
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
@@ -45,6 +47,13 @@ class Provenance:
             f"{escape(self.text)}</rdf:li></rdf:Alt></dc:description>{source}"
             '</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
         ).encode()
+
+
+def into_png(data: bytes, about: Provenance) -> bytes:
+    """The PNG with the packet right after IHDR, which always ends at byte 33."""
+    body = b"iTXt" + b"XML:com.adobe.xmp" + b"\0\0\0\0\0" + about.xmp()
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return data[:33] + chunk + data[33:]
 
 
 def into_jpeg(data: bytes, about: Provenance) -> bytes:
