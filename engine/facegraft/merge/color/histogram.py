@@ -51,13 +51,14 @@ def fit_histogram(
 ) -> ColorMap:
     """The map that gives `face` the histogram of `reference`.
 
-    face, reference: (H, W, 3) float32 RGB, display-referred 0..1.
+    face, reference: (H, W, 3) float32 RGB, display-referred; what exceeds 0..1 counts as clipped.
     weights: (H, W) 0..1, how much each pixel counts, in both: the mask for the masked match, ones
     where the square shows the frame otherwise. Empty weights give IDENTITY.
     """
     if float(weights.sum()) < LEAST_WEIGHT:
         return IDENTITY
     face, reference, weights = thin(face, reference, weights)
+    face, reference = np.clip(face, 0, 1), np.clip(reference, 0, 1)
     scale = threshold / 255
     curves = np.empty((2, 3, _BINS), np.float32)
     for channel in range(3):

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from facegraft.merge.color.maps import blend
 
 _AXES = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])  # orthonormal
-_STEP = np.array([0.06, 0.03, 0.03])  # between nodes, along each axis; black to white is 1.73
+_STEP = np.array([0.03, 0.02, 0.02])  # between nodes, along each axis; black to white is 1.73
+_SOFTEN = 1.0  # nodes; a Gaussian that keeps an exact match from stretching grain into spots
 _TAIL = 0.002  # share of the colours at either end of an axis that may lie beyond the lattice
 _BLURRED_SIDE = 128  # px; a blurred change holds nothing finer than that shows
 
@@ -100,7 +102,8 @@ def fit_lattice(
     # nodes outside of the cube move as the nearest colour that exists
     nodes = np.clip((grid * _STEP) @ _AXES, 0, 1).astype(np.float32)
     shifts = move(nodes.reshape(-1, 3)).reshape(nodes.shape) - nodes
-    return LatticeMap(first, shifts.astype(np.float32), blur)
+    soft = gaussian_filter(shifts, (_SOFTEN, _SOFTEN, _SOFTEN, 0), mode="nearest")
+    return LatticeMap(first, soft.astype(np.float32), blur)
 
 
 def _run(first: int, last: int) -> np.ndarray:

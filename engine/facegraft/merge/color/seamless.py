@@ -11,7 +11,9 @@ import numpy as np
 from scipy import fft
 
 _EDGE_PX = 3  # the mask shrinks by it, so no gradient is taken across the face's own edge (OpenCV)
-_LARGEST_PRIME = 19  # of a transform's length; one with larger primes takes up to four times as long
+_LARGEST_PRIME = (
+    19  # of a transform's length; one with larger primes takes up to four times as long
+)
 
 
 def seamless_clone(face: np.ndarray, frame: np.ndarray, mask: np.ndarray) -> np.ndarray:

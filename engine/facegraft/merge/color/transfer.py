@@ -43,13 +43,14 @@ def fit_transfer(
 ) -> ColorMap:
     """The map that gives `face` the colours of `reference`.
 
-    face, reference: (H, W, 3) float32 RGB, display-referred 0..1.
+    face, reference: (H, W, 3) float32 RGB, display-referred; what exceeds 0..1 counts as clipped.
     weights: (H, W) 0..1, how much each pixel counts, in both pictures; see `counted`. Where they
     are empty there is nothing to fit: IDENTITY.
     """
     if kind is ColorTransfer.NONE or float(weights.sum()) < LEAST_WEIGHT:
         return IDENTITY
-    return _METHODS[kind](*thin(face, reference, weights))
+    face, reference, weights = thin(face, reference, weights)
+    return _METHODS[kind](np.clip(face, 0, 1), np.clip(reference, 0, 1), weights)
 
 
 def transfer_color(
