@@ -107,7 +107,7 @@ def test_a_blurred_mask_is_all_but_empty_at_the_squares_border():
 
 
 @pytest.mark.parametrize("side", ["top", "bottom", "left", "right"])
-def test_a_feather_ramps_from_the_masks_own_end_and_leaves_the_rest(side):
+def test_a_feather_ramps_from_the_masks_own_edge_and_leaves_the_rest(side):
     """A smoothstep over 128 px from the edge of a rectangle that does not touch the border."""
     turns = {"top": 0, "left": 1, "bottom": 2, "right": 3}[side]
     mask = np.zeros((SIZE, SIZE), np.float32)
@@ -116,23 +116,39 @@ def test_a_feather_ramps_from_the_masks_own_end_and_leaves_the_rest(side):
     expected = mask * (3 * t**2 - 2 * t**3)[:, None]
     amounts = {"top": 0.0, "bottom": 0.0, "left": 0.0, "right": 0.0, side: 250.0}
     got = feathered(np.ascontiguousarray(np.rot90(mask, turns)), **amounts)
-    np.testing.assert_allclose(np.rot90(got, -turns), expected, atol=0.01)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(np.rot90(got, -turns), expected, atol=1e-5)
+
+
+def test_a_feather_follows_the_outline():
+    """As deep under a disc's edge at its flank as at its top."""
+    got = feathered(_disc(200), 100, 0, 0, 0)
+    halves = []
+    for x in (256, 156, 356):
+        edge = 256 - np.sqrt(200**2 - (x + 0.5 - 256) ** 2)
+        halves.append(np.argmax(got[:, x] > 0.5) - edge)
+    np.testing.assert_allclose(halves, 0.5 * 0.1 * SIZE, atol=1.5)
 
 
 def test_feathers_of_two_sides_multiply_and_start_from_nothing():
     mask = _disc(150)
     top, left = feathered(mask, 100, 0, 0, 0), feathered(mask, 0, 0, 200, 0)
     np.testing.assert_allclose(feathered(mask, 100, 0, 200, 0) * mask, top * left, atol=1e-6)
-    assert np.abs(feathered(mask, 0.01, 0.01, 0.01, 0.01) - mask).max() < 1e-6
+    soft = cv2.GaussianBlur(mask, (0, 0), 12)
+    for shape in (mask, soft):
+        changed = feathered(shape, 0.1, 0.1, 0.1, 0.1) - shape
+        assert np.abs(changed).max() < 0.06  # where the shape itself is a fraction of a pixel
 
 
-def test_dust_beside_the_face_does_not_move_its_feather():
+def test_dust_and_a_hand_do_not_move_a_feather():
     mask = _disc(120)
-    dusty = mask.copy()
-    dusty[5, 250:253] = 1
-    inner = np.s_[140:, :]
-    expected, got = feathered(mask, 150, 0, 0, 0), feathered(dusty, 150, 0, 0, 0)
-    np.testing.assert_allclose(got[inner], expected[inner], atol=0.005)
+    disturbed = mask.copy()
+    disturbed[5, 250:253] = 1
+    disturbed[300:320, 150:400] = 0
+    expected, got = feathered(mask, 150, 0, 0, 0), feathered(disturbed, 150, 0, 0, 0)
+    np.testing.assert_allclose(got[120:300], expected[120:300], atol=0.03)
+    np.testing.assert_allclose(got[320:], expected[320:], atol=0.25)  # the flanks' short columns
+    assert np.abs(got - expected)[320:].mean() < 0.01
 
 
 def test_an_empty_mask_stays_empty():

@@ -16,7 +16,6 @@ import numpy as np
 _SIGMA_PER_BLUR = 0.15  # OpenCV's sigma for a kernel of that width, as DeepFaceLab uses it
 _FINE_SIGMA = 2.0  # px; a narrower Gaussian is badly sampled on a level of the pyramid
 _SQUARE_SHARE = 1 / (1 + math.sqrt(2))  # of the steps: crosses and squares then sum to an octagon
-_SPECK = 0.02  # of the fullest row's or column's sum: less is dust and no end of the mask
 
 
 def resize_by(mask: np.ndarray, erode: float) -> np.ndarray:
@@ -115,43 +114,35 @@ def inset(mask: np.ndarray, blur: float) -> np.ndarray:
 
 
 def feathered(mask: np.ndarray, top: float, bottom: float, left: float, right: float) -> np.ndarray:
-    """The mask faded in from its own ends: a smooth ramp of that many permille of the square.
+    """The mask faded in from its own edge on each side of the upright face, over that many permille
+    of the square.
 
-    A ramp begins where the mask begins, not at the square's border, and runs straight across the
-    upright face: what a compositor gets from the soft edge of a crop laid around the matte. Dust
-    outside the face does not move it.
+    The ramp follows the mask's outline, not the square's border: it rises with the mask that lies
+    between a pixel and the outside, in px. Dust before the edge, a hand across the face and a soft
+    edge hardly count there, where a search for the outermost pixel would jump.
     """
-    if not (top or bottom or left or right):
-        return mask
-    permille = len(mask) / 1000
-    rows = _ramps(mask.sum(axis=1), top * permille, bottom * permille)
-    columns = _ramps(mask.sum(axis=0), left * permille, right * permille)
-    return mask * (rows[:, None] * columns)
-
-
-def _ramps(profile: np.ndarray, first: float, last: float) -> np.ndarray:
-    """(S,) float32: from 0 to 1 within `first` px of the profile's begin, and back at its end."""
-    position = np.arange(len(profile)) + 0.5
-    ramp = _ramp(position - _begin(profile), first)
-    ramp = ramp * _ramp(len(profile) - position - _begin(profile[::-1]), last)
-    return ramp.astype(np.float32)
-
-
-def _begin(profile: np.ndarray) -> float:
-    """Where a profile rises above dust, in px from its first end; to a fraction of a pixel."""
-    level = _SPECK * profile.max()
-    i = int(np.argmax(profile > level))
-    below = profile[i - 1] if i else 0.0
-    rise = profile[i] - below
-    return i - 0.5 + (level - below) / rise if rise > 0 else 0.0
+    result = mask
+    for axis, near, far in ((0, top, bottom), (1, left, right)):
+        if near <= 0 and far <= 0:
+            continue
+        passed = np.cumsum(mask, axis=axis, dtype=np.float32)
+        total = passed.take([-1], axis=axis)
+        passed -= 0.5 * mask  # up to the pixel's centre
+        if near > 0:
+            result = result * _ramp(passed, near / 1000 * len(mask))
+        if far > 0:
+            result = result * _ramp(total - passed, far / 1000 * len(mask))
+    return result
 
 
 def _ramp(distance: np.ndarray, width: float) -> np.ndarray:
     """0 at distance 0, 1 from `width` on, level at both: the smoothstep 3t^2 - 2t^3."""
-    if width <= 0:
-        return np.ones_like(distance)
-    t = np.clip(distance / width, 0, 1)
-    return t * t * (3 - 2 * t)
+    t = distance * np.float32(1 / width)
+    np.clip(t, 0, 1, out=t)
+    slope = 3 - 2 * t
+    slope *= t
+    slope *= t
+    return slope
 
 
 def blurred(mask: np.ndarray, blur: float) -> np.ndarray:
