@@ -48,6 +48,14 @@ def write_shifting_dfm(path: Path, right: int, down: int) -> Path:
     return path
 
 
+def test_brows_that_another_person_wears_higher_do_not_move_the_seat():
+    own = face_at(200, 180, 120).landmarks
+    swapped = own.copy()
+    swapped[17:27] -= (0, 9)
+    moved = in_rows(own, swapped, align_matrix(own, FaceType.WHOLE_FACE, 1))
+    assert moved == pytest.approx((0, 0, 0, 0), abs=1e-3)
+
+
 @pytest.mark.parametrize("face_type", [FaceType.FULL, FaceType.WHOLE_FACE])
 def test_landmarks_displaced_against_the_placement_are_seated_by_it(face_type):
     """Displaced by the inverse of a placement, they call for that placement."""
@@ -56,13 +64,13 @@ def test_landmarks_displaced_against_the_placement_are_seated_by_it(face_type):
     away = invert(placement(PLACED, 1))
     displaced = transform_points(transform_points(own, to_square), away)
     swapped = transform_points(displaced, invert(to_square))
-    x, y, size, angle = in_rows(own, swapped, face_type)
+    x, y, size, angle = in_rows(own, swapped, to_square)
     assert (x, y) == pytest.approx((PLACED.face_offset_x, PLACED.face_offset_y), abs=1e-3)
     assert (size, angle) == pytest.approx((PLACED.face_scale, PLACED.face_rotation), abs=1e-3)
 
 
 @needs_weights
-@pytest.mark.parametrize(("right", "down"), [(0, 4), (-3, 2)])
+@pytest.mark.parametrize(("right", "down"), [(0, 4), (-3, 3)])
 def test_a_model_that_shifts_its_face_is_moved_back_by_as_much(tmp_path, right, down):
     model = SwapModel.open(write_shifting_dfm(tmp_path / "shift.dfm", right, down))
     points = portrait_landmarks()
@@ -71,11 +79,11 @@ def test_a_model_that_shifts_its_face_is_moved_back_by_as_much(tmp_path, right, 
     image = portrait().astype(np.float32) / 255
     moved = displacement(image, face, model, detector(), MergeParams())
     assert moved is not None
-    # the detector's own repeatability is about 2 permille of a square of 250 px
-    assert moved[0] == pytest.approx(-1000 * right / SIDE, abs=4)
-    assert moved[1] == pytest.approx(-1000 * down / SIDE, abs=4)
-    assert moved[2] == pytest.approx(0, abs=1)
-    assert moved[3] == pytest.approx(0, abs=0.5)
+    # the detector's own repeatability on one picture
+    assert moved[0] == pytest.approx(-1000 * right / SIDE, abs=6)
+    assert moved[1] == pytest.approx(-1000 * down / SIDE, abs=6)
+    assert moved[2] == pytest.approx(0, abs=2)
+    assert moved[3] == pytest.approx(0, abs=1.5)
 
 
 def test_the_seat_is_added_to_what_the_user_set():
@@ -102,3 +110,34 @@ def test_a_model_whose_faces_nobody_finds_has_no_seat(tmp_path):
     faces = clip_faces({i: [face_at(60 + 4 * i, 55, 40)] for i in range(4)})
     with open_source(clip) as source, pytest.raises(ParameterError, match="found in 0 of 4 frames"):
         seat(model, source, faces, Blind(), MergeParams())
+
+
+class Shaky:
+    """Finds the frame's face, and the model's displaced downwards by more in each frame."""
+
+    name = "shaky 1"
+
+    def __init__(self, offsets_px: np.ndarray) -> None:
+        self.offsets, self.calls = offsets_px, 0
+
+    def detect(self, image_u8: np.ndarray, max_faces: int = 0) -> list[Face]:
+        frame, of_model = divmod(self.calls, 2)
+        self.calls += 1
+        away = self.offsets[frame] if of_model else 0.0
+        return [face_at(256 + 0.1 * away, 250 + away, 150)]
+
+
+def test_the_seat_is_the_median_and_leaves_out_what_noise_explains(tmp_path):
+    """5 to 7 px of the 320 that the square takes; sideways the tenth, around nothing."""
+    model = SwapModel.open(write_dfm(tmp_path / "tint.dfm", 64))
+    clip = write_sequence(tmp_path / "plates", frames_with_faces(11))
+    faces = clip_faces({i: [face_at(60 + 4 * i, 55, 40)] for i in range(11)})
+    with open_source(clip) as source:
+        far = seat(model, source, faces, Shaky(np.linspace(5, 7, 11)), MergeParams())
+        near = seat(model, source, faces, Shaky(np.linspace(-0.9, 1.1, 11)), MergeParams())
+    assert far.frame_count == 11
+    assert far.face_offset_y == pytest.approx(-6 / 0.32, abs=0.05)
+    assert far.spread[1] == pytest.approx(1.4826 * 0.6 / 0.32, abs=0.05)  # of 0, .2, ... 1 px
+    assert far.face_offset_x == pytest.approx(-0.6 / 0.32, abs=0.01)
+    assert (far.face_scale, far.face_rotation) == pytest.approx((0, 0), abs=1e-3)
+    assert (near.face_offset_x, near.face_offset_y) == (0, 0)

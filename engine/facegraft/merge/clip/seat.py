@@ -1,11 +1,11 @@
-"""Seat: how far a model's faces lie off the place where their own landmarks belong, over a clip.
+"""Seat: how far a model's faces lie beside the face that they replace, over a clip.
 
-A model is trained on faces laid on the template of their landmarks, so its pictures should lie
-there too. But it reads another person's code slightly askew, and then its faces come out shifted,
-turned or of another size, always by about the same amount. So: in some frames the detector looks at
-the frame's face and then at the model's face laid over it, both cut alike. The similarity between
-the squares of the two sets of landmarks is what the placement controls must undo. Medians over the
-frames keep blinks, hands and misses out of it.
+A model is trained on faces laid on a template by 33 landmarks, so its pictures should lie there
+too. Two things move them. It reads another person's code slightly askew, always by about the same
+amount. And the template lays brows on brows: a person who wears them higher is trained lower. So in
+some frames the detector looks at the frame's face and then at the model's face laid over it, both
+cut alike. The similarity that best lays eyes, nose and mouth of the second on those of the first
+is what the placement controls must do. Medians over the frames keep blinks, hands and misses out.
 """
 
 import math
@@ -15,25 +15,35 @@ import cv2
 import numpy as np
 
 from facegraft.errors import Cancelled, ParameterError
-from facegraft.faces.align import align_matrix, compose, invert, scaled, transform_points
+from facegraft.faces.align import (
+    align_matrix,
+    compose,
+    fit_similarity,
+    invert,
+    scaled,
+    transform_points,
+)
 from facegraft.faces.boxes import iou
 from facegraft.faces.clip import Detector
 from facegraft.faces.face import Face
+from facegraft.faces.landmarks import hull_mask
 from facegraft.inference import SwapModel
 from facegraft.media.source import FrameSource
 from facegraft.merge.clip.faces import ClipFaces
 from facegraft.merge.geometry import crop, framing
 from facegraft.merge.params import MergeParams
-from facegraft.model_spec import FaceType
 from facegraft.progress import Progress, Silent
 
-FRAMES = 24  # looked at; the error of the median falls below a permille of the square
+FRAMES = 16  # looked at; the median then errs by a third of the spread of single ones
 _LEAST_FRAMES = 3  # fewer give no median worth the name
 _CANVAS = 512  # px: the detector's picture of a face, whatever the frame's size
 _SPAN = 0.625  # of the canvas that the square takes; detectors want some of the room around a head
-_EDGE = 0.06  # of the square over which the model's picture fades into the frame
+_EDGE = 0.02  # of the canvas: sigma of the fade from the model's picture into the frame
 _SAME_FACE = 0.4  # least overlap of boxes, to take two findings for one face
+_FEATURES = slice(27, 68)  # nose, eyes and mouth; brows are hair, and the jaw the frame's own
 _MAD_TO_SIGMA = 1.4826  # of a normal distribution
+_MEDIAN_ERROR = 1.2533  # standard error of a median, by that of a mean
+_CERTAIN = 3.0  # standard errors: what lies within is noise, and correcting it would add it
 
 Similarity = tuple[float, float, float, float]  # x and y in permille, percent, degrees
 
@@ -77,6 +87,7 @@ def seat(
 ) -> Seat:
     """The correction for `model` on the largest face of up to `frames` frames, spread over `clip`.
 
+    What does not stand out from the spread of the frames is 0.
     params: framing and morph value of the merge; its placement does not count.
     Raises: ParameterError where too few of the model's faces are found, UnreadableMedia,
     ModelError, Cancelled.
@@ -101,7 +112,8 @@ def seat(
     values = np.array(found)
     middle = np.median(values, axis=0)
     off = _MAD_TO_SIGMA * np.median(np.abs(values - middle), axis=0)
-    x, y, size, angle = middle.tolist()
+    error = _MEDIAN_ERROR * off / math.sqrt(len(found))
+    x, y, size, angle = np.where(np.abs(middle) > _CERTAIN * error, middle, 0.0).tolist()
     spread = (float(off[0]), float(off[1]), float(off[2]), float(off[3]))
     return Seat(x, y, size, angle, spread, len(found))
 
@@ -114,8 +126,8 @@ def displacement(
     The frame's own face is looked for again, in the same cut, so that what the detector makes of
     the cut and what smoothing moved both cancel out.
     """
-    face_type, size = framing(model, params), model.resolution
-    into = align_matrix(face.landmarks, face_type, size)
+    size = model.resolution
+    into = align_matrix(face.landmarks, framing(model, params), size)
     square = np.clip(crop(image, into, size), 0, 1)
     predicted = model.predict(square, params.morph_value).face
     span = round(_CANVAS * _SPAN)
@@ -124,24 +136,26 @@ def displacement(
     to_canvas = compose(canvas, scaled(into, span / size))
     before = np.clip(crop(image, to_canvas, _CANVAS), 0, 1)
     after = before.copy()
-    inside = after[at : at + span, at : at + span]
-    fade = _fade(span)[..., None]
-    inside += (cv2.resize(predicted, (span, span), interpolation=cv2.INTER_CUBIC) - inside) * fade
     expected = transform_points(face.landmarks, to_canvas)
+    # the hull of the frame's face: past it a model paints what it likes, which misleads a detector
+    fade = cv2.GaussianBlur(hull_mask(expected, _CANVAS, _CANVAS), (0, 0), _EDGE * _CANVAS)
+    inside = after[at : at + span, at : at + span]
+    larger = cv2.resize(predicted, (span, span), interpolation=cv2.INTER_CUBIC)
+    inside += (larger - inside) * fade[at : at + span, at : at + span, None]
     own = _landmarks(before, expected, detector)
     swapped = _landmarks(after, expected, detector)
     if own is None or swapped is None:
         return None
-    return in_rows(own, swapped, face_type)
+    return in_rows(own, swapped, scaled(invert(canvas), 1 / span))
 
 
-def in_rows(own: np.ndarray, swapped: np.ndarray, face_type: FaceType) -> Similarity:
-    """The correction that lays `swapped` landmarks where `own` are aligned, both (68, 2).
+def in_rows(own: np.ndarray, swapped: np.ndarray, into_square: np.ndarray) -> Similarity:
+    """The placement that lays the features of `swapped` landmarks on those of `own`.
 
-    A point of the pasted square must come to lie where the square of the swapped landmarks has it,
-    as seen from the own square: `placement` of these rows is that similarity.
+    Both (68, 2), in a picture that `into_square` (2, 3) maps to the face's square of side 1.
     """
-    moved = compose(align_matrix(swapped, face_type, 1), invert(align_matrix(own, face_type, 1)))
+    own, swapped = (transform_points(p.astype(np.float64), into_square) for p in (own, swapped))
+    moved = fit_similarity(swapped[_FEATURES], own[_FEATURES])
     scale = math.sqrt(np.linalg.det(moved[:, :2]))
     angle = math.degrees(math.atan2(moved[1, 0], moved[0, 0]))
     x, y = 1000 * (transform_points(np.array([[0.5, 0.5]]), moved)[0] - 0.5)
@@ -157,10 +171,3 @@ def _landmarks(image: np.ndarray, expected: np.ndarray, detector: Detector) -> n
     overlap = iou(box, np.array([face.box for face in faces]))
     best = int(np.argmax(overlap))
     return faces[best].landmarks if overlap[best] >= _SAME_FACE else None
-
-
-def _fade(size: int) -> np.ndarray:
-    """(size, size) float32: 1 inside, falling to 0 at the square's border."""
-    from_border = np.minimum(np.arange(size), np.arange(size)[::-1]) + 0.5
-    ramp = np.clip(from_border / (_EDGE * size), 0, 1).astype(np.float32)
-    return ramp[:, None] * ramp[None, :]
