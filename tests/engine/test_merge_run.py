@@ -16,7 +16,7 @@ from facegraft.merge.animation import Animation
 from facegraft.merge.clip.faces import faces_from_set, find_faces
 from facegraft.merge.frame import merge_frame
 from facegraft.merge.job import MergeJob
-from facegraft.merge.out.output import open_output
+from facegraft.merge.out.outputs import open_outputs
 from facegraft.merge.params import MaskMode, MergeMode, MergeParams
 from facegraft.merge.run import MergeReport, merge_clip, merge_pixels
 from facegraft.progress import Silent
@@ -55,11 +55,9 @@ def run(
         indices = range(source.info.frame_count)
         job = MergeJob(model, animation, find_faces(source, indices, detector, 0, Silent()))
         codec = options.pop("codec", "h264")
-        with open_output(out, source.info, codec=codec) as output:
-            if matte is None:
-                return merge_clip(source, output, None, job, **options)
-            with open_output(matte, source.info, codec=codec) as mattes:
-                return merge_clip(source, output, mattes, job, **options)
+        others = {} if matte is None else {"matte": matte}
+        with open_outputs(out, others, source.info, codec=codec) as outputs:
+            return merge_clip(source, outputs, job, **options)
 
 
 def frame_of(pixels):

@@ -89,14 +89,20 @@ class ExrWriter:
         self._save([(header, channels)], name)
 
     def replace(
-        self, stored: StoredExr, before: np.ndarray, after: np.ndarray, name: str = ""
+        self,
+        stored: StoredExr,
+        before: np.ndarray,
+        after: np.ndarray,
+        name: str = "",
+        more: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         """The file of `stored` with those pixels replaced that differ between two pictures.
 
-        before: (H, W, 3) float32 as `read_exr` gave it. after: the same, changed.
+        before: (H, W, 3) float32 as `read_exr` gave it. after: the same, changed. more: further
+        channels of the picture's part, (H, W) float16 or float32 each, by name.
         Raises: WriteError, UnreadableMedia.
         """
-        parts = []
+        parts: list[tuple[dict[str, Any], dict[str, Any]]] = []
         for index, part in enumerate(stored.parts()):
             planes = {channel: entry.pixels for channel, entry in part.channels.items()}
             if index == stored.layer.part:
@@ -109,6 +115,10 @@ class ExrWriter:
                 )
                 for channel, entry in part.channels.items()
             }
+            if index == stored.layer.part:
+                shape = planes[stored.layer.colors[0]].shape
+                for channel, plane in (more or {}).items():
+                    channels[channel] = OpenEXR.Channel(_in_window(stored, plane, shape))
             parts.append((header, channels))
         self._save(parts, name)
 
@@ -158,6 +168,13 @@ def _as_float(plane: np.ndarray) -> np.ndarray:
         return plane
     values = plane.astype(np.float32) * np.float32(1 / full)
     return values.astype(np.float16) if plane.dtype == np.uint8 else values
+
+
+def _in_window(stored: StoredExr, plane: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A plane of the frame as the data window holds it, 0 in its overscan."""
+    whole = np.zeros(shape, plane.dtype)
+    whole[stored.stored] = plane[stored.inside]
+    return whole
 
 
 def _changed(

@@ -190,7 +190,7 @@ def write_frame(
         if frame.stored is not None:
             writer.replace(frame.stored, frame.pixels, pixels, name)
             return
-        pixels = _scene_linear(replace(frame, pixels=pixels))
+        pixels = scene_linear(frame, pixels)
         if alpha is not None:
             pixels = pixels * _unit(alpha)[..., None]
     elif frame.is_float and not (isinstance(writer, SequenceWriter) and writer.holds_floats):
@@ -198,10 +198,11 @@ def write_frame(
     writer.write(pixels, name, pts, alpha)
 
 
-def _scene_linear(frame: Frame) -> np.ndarray:
-    """(H, W, 3) linear Rec. 709, straight; half where that holds every level of the pixels."""
-    light = srgb_decode(frame.display())
-    return light.astype(np.float16) if frame.pixels.dtype == np.uint8 else light
+def scene_linear(frame: Frame, pixels: np.ndarray) -> np.ndarray:
+    """(H, W, 3) linear Rec. 709, straight, of pixels in place of the frame's own: float32, or half
+    where that holds every level of theirs."""
+    light = srgb_decode(replace(frame, pixels=pixels).display())
+    return light.astype(np.float16) if pixels.dtype == np.uint8 else light
 
 
 def _unit(alpha: np.ndarray) -> np.ndarray:

@@ -13,16 +13,14 @@ import numpy as np
 from facegraft.errors import Cancelled
 from facegraft.faces.face import Face
 from facegraft.inference import SwapModel
-from facegraft.media.images import to_depth
 from facegraft.media.source import Frame, FrameSource
-from facegraft.merge.area import face_area
 from facegraft.merge.extras import NO_EXTRAS, FrameExtras
-from facegraft.merge.frame import merge_frame
 from facegraft.merge.in_order import in_order
 from facegraft.merge.job import MergeJob
-from facegraft.merge.out.output import Output
+from facegraft.merge.out.merged import merge_whole
+from facegraft.merge.out.outputs import Made, OutputSet
 from facegraft.merge.over_time import fit_clip, looks_along
-from facegraft.merge.params import MergeMode, MergeParams
+from facegraft.merge.params import MergeParams
 from facegraft.progress import Progress, Silent
 
 
@@ -39,14 +37,13 @@ class MergeReport:
 
 def merge_clip(
     source: FrameSource,
-    output: Output,
-    matte_output: Output | None,
+    outputs: OutputSet,
     job: MergeJob,
     indices: Sequence[int] | None = None,
     skip_existing: bool = False,
     progress: Progress | None = None,
 ) -> MergeReport:
-    """Merge the frames at `indices` (rising; None: all) into `output`, mattes into `matte_output`.
+    """Merge the frames at `indices` (rising; None: all) into `outputs`.
 
     Keys of the job's animation count by the frame's index in the source. A frame without a face
     passes through, with a black matte. `skip_existing` leaves frames whose images are all there.
@@ -57,9 +54,8 @@ def merge_clip(
     progress = progress or Silent()
     started = time.monotonic()
     chosen = range(source.info.frame_count) if indices is None else indices
-    outputs = [o for o in (output, matte_output) if o is not None]
     if looks_along(job.animation.constants) and job.steady is None:
-        todo = [i for i in chosen if not (skip_existing and _are_there(outputs, source[i]))]
+        todo = [i for i in chosen if not (skip_existing and _is_there(outputs, source, i))]
         job = replace(job, steady=fit_clip(source, job, todo, progress))
     progress.start(len(chosen), "frames merged")
     face_count, skipped, done = 0, 0, 0
@@ -68,17 +64,14 @@ def merge_clip(
     def frames() -> Iterator[tuple[Frame, np.ndarray | None]]:
         nonlocal skipped
         for index in chosen:
-            frame = source[index]
-            if skip_existing and _are_there(outputs, frame):
+            if skip_existing and _is_there(outputs, source, index):
                 skipped += 1
                 progress.advance()
             else:
-                yield frame, job.matte_at(index)
+                yield source[index], job.matte_at(index)
 
-    for (frame, _), (pixels, matte) in in_order(frames(), lambda item: _merge(job, *item)):
-        output.write(frame, pixels)
-        if matte_output is not None:
-            matte_output.write(frame, matte)
+    for (frame, _), made in in_order(frames(), lambda item: _merge(job, outputs, *item)):
+        outputs.write(frame, made)
         done += 1
         count = len(job.faces(frame))
         face_count += count
@@ -86,16 +79,17 @@ def merge_clip(
             without.append(frame.name)
         progress.advance(note=f"{frame.name}: {count} face{'s' * (count != 1)}")
         if progress.cancelled:
-            raise Cancelled(_what_is_kept(done + skipped, len(chosen), output))
+            raise Cancelled(_what_is_kept(done + skipped, len(chosen), outputs))
     return MergeReport(
         done + skipped, face_count, tuple(without), skipped, time.monotonic() - started
     )
 
 
-def _merge(job: MergeJob, frame: Frame, matte: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def _merge(job: MergeJob, outputs: OutputSet, frame: Frame, matte: np.ndarray | None) -> Made:
     faces, params = job.faces(frame), job.params(frame)
     extras = job.extras(frame, faces, params, matte)
-    return merge_pixels(frame, faces, job.model, params, extras)
+    extras = replace(extras, occlusion=outputs.wants_occlusion)
+    return outputs.make(frame, merge_whole(frame, faces, job.model, params, extras))
 
 
 def merge_pixels(
@@ -105,35 +99,16 @@ def merge_pixels(
     params: MergeParams,
     extras: FrameExtras = NO_EXTRAS,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(H, W, 3) pixels and (H, W) matte, both of the dtype of the frame's pixels.
-
-    A pixel whose matte is 0, or rounds to it in whole numbers, keeps its value to the bit. Where
-    the alpha of a premultiplied frame is 0 there is no picture to swap, and the matte is 0.
-    """
-    pixels = frame.pixels
-    matte = np.zeros(pixels.shape[:2], pixels.dtype)
-    area = face_area(frame, faces, model, params, extras)
-    if area is None:
-        return pixels, matte
-    merged = merge_frame(area.image, area.faces, model, params, area.extras)
-    place, covered = area.place, merged.matte
-    if frame.premultiplied and frame.alpha is not None:
-        covered = np.where(frame.alpha[place] > 0, covered, np.float32(0))
-    matte[place] = covered if frame.is_float else to_depth(covered, 8 * pixels.dtype.itemsize)
-    if params.mode is MergeMode.ORIGINAL:
-        return pixels, matte
-    result = pixels.copy()
-    changed = (matte[place] > 0)[..., None]
-    np.copyto(result[place], frame.from_display(merged.result, place), where=changed)
-    return result, matte
+    """Pixels and matte of `merge_whole`, for who needs no more."""
+    merged = merge_whole(frame, faces, model, params, extras)
+    return merged.pixels, merged.matte
 
 
-def _are_there(outputs: Sequence[Output], frame: Frame) -> bool:
-    paths = [output.path_of(frame) for output in outputs]
-    return all(path is not None and path.exists() for path in paths)
+def _is_there(outputs: OutputSet, source: FrameSource, index: int) -> bool:
+    return outputs.is_there(source.name_of(index), index)
 
 
-def _what_is_kept(done: int, total: int, output: Output) -> str:
-    if output.folder is None:
+def _what_is_kept(done: int, total: int, outputs: OutputSet) -> str:
+    if outputs.result.names is None:
         return f"{done} of {total} frames were merged; an unfinished movie is not kept"
     return f"{done} of {total} frames are merged; run again with --skip-existing to continue"

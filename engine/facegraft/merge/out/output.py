@@ -4,7 +4,6 @@ Images are named after the frames of the source, so that plates, results and mat
 pattern takes the number at the end of the frame's name.
 """
 
-import re
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,11 +17,11 @@ from facegraft.inference import SwapModel
 from facegraft.media.codecs import VideoCodec, find_codec
 from facegraft.media.exr import EXR_SUFFIX
 from facegraft.media.images import DEEP_SUFFIXES
-from facegraft.media.open import PATTERN
 from facegraft.media.provenance import Provenance
 from facegraft.media.sequence import FRAME_SUFFIXES
 from facegraft.media.source import Frame, SourceInfo
 from facegraft.media.writer import FrameWriter, open_writer, write_frame
+from facegraft.merge.out.naming import FileNames
 from facegraft.model_spec import ModelRecord
 
 _DIGEST_SHOWN = 16  # hex digits; enough to tell models apart
@@ -33,15 +32,18 @@ class Output:
     """An open writer that knows what to call a frame; close it, or use it as a context manager."""
 
     writer: FrameWriter
-    folder: Path | None  # None: a movie
-    pattern: str  # file name of an image with one number mark, or '' for the frame's own name
-    suffix: str
+    path: Path  # as the user gave it
+    names: FileNames | None  # None: a movie
     has_alpha: bool
     start: Fraction | None = None  # seconds in the source where the movie begins
 
-    def path_of(self, frame: Frame) -> Path | None:
-        """File that the frame is written to; None in a movie."""
-        return self.folder and self.folder / f"{self.name_of(frame)}{self.suffix}"
+    @property
+    def is_exr(self) -> bool:
+        return self.names is not None and self.names.suffix.lower() == EXR_SUFFIX
+
+    def path_of(self, name: str, index: int) -> Path | None:
+        """File that a frame is written to; None in a movie."""
+        return self.names and self.names.path_of(name, index)
 
     def write(self, frame: Frame, pixels: np.ndarray) -> None:
         """Add `pixels` in place of the frame's own, of the frame's kind and space.
@@ -67,12 +69,8 @@ class Output:
         return frame.pts - self.start
 
     def name_of(self, frame: Frame) -> str:
-        """The file's stem."""
-        if not self.pattern:
-            return frame.name
-        number = re.search(r"\d+$", frame.name)
-        value = int(number[0]) if number else frame.index
-        return PATTERN.sub(lambda mark: f"{value:0{_digits(mark[0])}d}", self.pattern)
+        """The file's stem; a movie does not ask."""
+        return self.names.stem_of(frame.name, frame.index) if self.names else ""
 
     def close(self) -> None:
         self.writer.close()
@@ -94,42 +92,42 @@ def open_output(
     alpha: bool = False,
     about: Provenance | None = None,
     compression: str = "",
+    image_suffix: str = "",
 ) -> Output:
     """Open `path` for frames of `like`; 16-bit sources stay 16-bit where the format holds it.
 
-    A folder gets PNG files, or EXR where the source is float. alpha: keep the frames' alpha where
-    the format has one. about: written into movies and images. compression: of EXR files.
+    alpha: keep the frames' alpha where the format has one. about: written into movies and images.
+    compression: of EXR files. image_suffix: of the files in a folder; '' is EXR where the source
+    is float, else PNG.
     Raises: WriteError; ParameterError, also where `path` would overwrite the source.
     """
     suffix = path.suffix.lower()
     if suffix in FRAME_SUFFIXES or not suffix or path.is_dir():
-        is_folder = suffix not in FRAME_SUFFIXES or path.is_dir()
-        if not is_folder and len(PATTERN.findall(path.name)) != 1:
+        names = FileNames.of(path, suffix or image_suffix)
+        if path.is_dir() or not suffix:
+            default = EXR_SUFFIX if like.is_float else ".png"
+            names = FileNames(path, "", image_suffix or default)
+        if names is None:
             raise ParameterError(
                 f"{path} names one image; give a folder, or a pattern with one number mark such as "
                 f"{path.stem}.####{path.suffix}"
             )
-        folder = path if is_folder else path.parent
         of_source = like.path if like.path.is_dir() else like.path.parent
-        if not like.is_movie and folder.resolve() == of_source.resolve():
-            raise ParameterError(f"{folder} holds the source; choose another folder")
-        if is_folder:
-            suffix = EXR_SUFFIX if like.is_float else ".png"
-        else:
-            suffix = path.suffix
+        if not like.is_movie and names.folder.resolve() == of_source.resolve():
+            raise ParameterError(f"{names.folder} holds the source; choose another folder")
         writer = open_writer(
-            folder, like, bit_depth=like.bit_depth, image_suffix=suffix, about=about,
+            names.folder, like, bit_depth=like.bit_depth, image_suffix=names.suffix, about=about,
             compression=compression, images=True,
         )  # fmt: skip
-        holds_alpha = suffix.lower() in DEEP_SUFFIXES or suffix.lower() == EXR_SUFFIX
-        return Output(writer, folder, "" if is_folder else path.stem, suffix, holds_alpha and alpha)
+        holds_alpha = names.suffix.lower() in DEEP_SUFFIXES | {EXR_SUFFIX}
+        return Output(writer, path, names, holds_alpha and alpha)
     if path.resolve() == like.path.resolve():
         raise ParameterError(f"{path} is the source itself; choose another name")
     alpha = alpha and bool(find_codec(codec, suffix)[1].alpha_formats)
     writer = open_writer(
         path, like, codec=codec, bit_depth=like.bit_depth, alpha=alpha, audio=audio, about=about
     )
-    return Output(writer, None, "", suffix, alpha)
+    return Output(writer, path, None, alpha)
 
 
 def provenance(model: SwapModel) -> Provenance:
@@ -141,9 +139,3 @@ def provenance(model: SwapModel) -> Provenance:
         f"{model.digest[:_DIGEST_SHOWN]}. Digital source type: {record.digital_source_type}",
         record.digital_source_type,
     )
-
-
-def _digits(mark: str) -> int:
-    """How many digits '####', '%04d' or '%d' stands for."""
-    number = re.search(r"\d+", mark)
-    return len(mark) if mark.startswith("#") else int(number[0]) if number else 1
