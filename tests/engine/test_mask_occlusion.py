@@ -81,5 +81,12 @@ def test_a_face_past_the_frames_border_is_cut_off_there(segmenter):
     assert layer[:, 100:].max() == 0
 
 
+def test_a_rim_where_outline_and_segmenter_disagree_is_no_occlusion(segmenter):
+    frame = np.zeros(SHAPE, np.float32)  # red a little inside of the outline
+    large = mean_landmarks(160, 110, 120)
+    frame[..., 0] = cv2.erode(hull_mask(large, 240, 320), np.ones((3, 3)))
+    assert _layer(frame, [large], segmenter).max() < 0.05
+
+
 def test_no_faces_give_an_empty_layer():
     assert occlusion_layer(SHAPE, []).max() == 0

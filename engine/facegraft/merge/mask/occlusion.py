@@ -14,15 +14,26 @@ import numpy as np
 from facegraft.faces.align import invert, scaled, transform_points
 from facegraft.faces.landmarks import hull_mask
 from facegraft.merge.geometry import bounds, paste
+from facegraft.merge.mask.edges import resize_by
+
+_RIM = 40.0  # permille of the square, across: half of it is how far outlines commonly disagree
+_FAINT = 0.1  # of a segmentation, as `segment.py` counts
 
 
 def occlusion_square(
     visible: np.ndarray, landmarks: np.ndarray, into_square: np.ndarray
 ) -> np.ndarray:
-    """(S, S) float32 0..1 over the face's square, see `occlusion_layer`."""
+    """(S, S) float32 0..1 over the face's square, see `occlusion_layer`.
+
+    Landmarks and segmenter never agree to the pixel on where a face ends. So a thin rim along the
+    outline counts only beside something that reaches further in.
+    """
     size = len(visible)
     points = transform_points(landmarks, scaled(into_square, size))
-    return np.clip(hull_mask(points, size, size) - visible, 0, 1)
+    outline = hull_mask(points, size, size)
+    inner = np.clip(resize_by(outline, _RIM) - visible, 0, 1)
+    inner[inner < _FAINT] = 0  # or growing it would spread what is nothing
+    return np.minimum(np.clip(outline - visible, 0, 1), resize_by(inner, -2 * _RIM))
 
 
 def occlusion_layer(
