@@ -41,7 +41,11 @@ def frame(level: float = 0.3, width: int = 160, height: int = 120) -> np.ndarray
 
 def merged_by(client: WorkerClient, rgba: np.ndarray, model: Path, **params):
     return client.merge(
-        rgba, model=str(model), params=params, color="display", landmarks=[FACE.landmarks]
+        rgba,
+        model=str(model),
+        params=params,
+        color="display",
+        faces=[{"landmarks": FACE.landmarks}],
     )
 
 
@@ -124,7 +128,7 @@ def test_threads_with_connections_of_their_own_never_mix_their_frames(client, mo
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(300)
     assert not failures and not any(thread.is_alive() for thread in threads)
 
 

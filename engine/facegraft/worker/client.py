@@ -29,11 +29,10 @@ from facegraft.errors import (
 from facegraft.worker import protocol
 from facegraft.worker.launch import WorkerProcess, connect, find_engine
 from facegraft.worker.mapping import SharedMapping, frame_bytes
-from facegraft.worker.protocol import MAX_SIDE, Greeting, Message
+from facegraft.worker.protocol import MATTE_BYTES, MAX_SIDE, Greeting, Message
 
 __all__ = ["Greeting", "MergeReply", "WorkerClient", "find_engine"]
 
-Color = Literal["scene_linear", "display"]
 Transport = Literal["unix", "tcp"]
 
 START_S = 60.0  # a cold start reads 100 MB of libraries from a slow disk
@@ -52,7 +51,9 @@ class MergeReply:
     """
 
     layer: np.ndarray
-    face_count: int
+    face_count: int  # of those that were chosen
+    faces: list[dict[str, Any]]  # all of the frame's: landmarks, box, score, track, held, chosen
+    notes: list[str]  # sentences for the user: which rows this frame could not follow, and why
     cached: dict[str, bool]  # "detection", "inference": true where it was not run anew
     ms: dict[str, float]  # milliseconds by stage, in the worker
     roi: tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels from the top left
@@ -71,7 +72,7 @@ class WorkerClient:
         self._owner = owner
         self._lock = threading.RLock()
         self._mapping: SharedMapping | None = None
-        self._last_frame: tuple[int, int] | None = None  # size of the frame in the mapping
+        self._last: dict[str, tuple[int, int]] = {}  # sizes of what the worker knows in it
         self._next_id = 1
         self._connection: socket.socket | None = None
         try:
@@ -130,52 +131,90 @@ class WorkerClient:
         *,
         model: str,
         params: Mapping[str, Any],
-        color: Color,
-        landmarks: Sequence[Any] | None = None,
+        color: str,
+        faces: Sequence[Mapping[str, Any]] | None = None,
         faceset: str | None = None,
         frame_key: str | None = None,
+        choice: str = "",
+        cast: Sequence[tuple[str, str]] = (),
+        segmenter: str = "",
+        enhancer: str = "",
+        matte: np.ndarray | None = None,
+        frame: int = 0,
         timeout_s: float = MERGE_S,
     ) -> MergeReply:
         """Swap the faces of one frame.
 
         rgba:      (H, W, 4) float32, premultiplied, top row first; values above 1 are kept.
         params:    values of MergeParams by name; the rest is default.
-        color:     "scene_linear" (Rec. 709 primaries) or "display" (sRGB).
-        landmarks: faces as 68 (x, y) points each in frame pixels, instead of detection.
+        color:     "display" (sRGB), "scene_linear" (Rec. 709 primaries), or another name of
+                   `media/working_space.py`.
+        faces:     instead of detection: mappings with landmarks, 68 (x, y) in frame pixels, and,
+                   where they are known, track, score, held, and the face's landmarks one frame
+                   `before` and `after`, which motion blur needs.
         faceset:   folder whose faces of the frame named `frame_key` are taken instead.
+        choice:    which of the faces are meant, see `merge/clip/choose.py`; empty for all.
+        cast:      (choice, model path) pairs: other models for some of the faces; the first wins.
+        segmenter, enhancer: paths of the networks that xseg masks and super resolution need.
+        matte:     (H, W) float32 0..1, for mask mode host.
+        frame:     number of the frame, 0 or more: each has grain of its own.
 
         Raises: ParameterError, ModelError, MissingWeights and others of the family as the worker
         met them; WorkerDied, WorkerTimeout, ProtocolError.
         """
         height, width = _check_frame(rgba)
         room = frame_bytes(width, height)
+        message: Message = {
+            "type": "merge",
+            "width": width,
+            "height": height,
+            "input": 0,
+            "output": room,
+            "color": color,
+            "model": _absolute(model),
+            "params": dict(params),
+            "choice": choice,
+            "cast": [{"choice": who, "model": _absolute(path)} for who, path in cast],
+            "segmenter": _absolute(segmenter),
+            "enhancer": _absolute(enhancer),
+            "frame": frame,
+        }
+        if faces is not None:
+            message["faces"] = [_plain_face(face) for face in faces]
+        if faceset is not None:
+            message["faceset"] = _absolute(faceset)
+        if frame_key is not None:
+            message["frame_key"] = frame_key
         with self._lock:
-            mapping = self._mapping_of(2 * room)
-            unchanged = self._put(mapping, rgba)
-            message: Message = {
-                "type": "merge",
-                "width": width,
-                "height": height,
-                "input": 0,
-                "output": room,
-                "input_unchanged": unchanged,
-                "color": color,
-                "model": _absolute(model),
-                "params": dict(params),
-            }
-            if landmarks is not None:
-                message["landmarks"] = np.asarray(landmarks, np.float64).tolist()
-            if faceset is not None:
-                message["faceset"] = _absolute(faceset)
-            if frame_key is not None:
-                message["frame_key"] = frame_key
+            size = 2 * room
+            if matte is not None:
+                matte = _check_matte(matte, width, height)
+                message["matte"] = size
+                size += frame_bytes(width, height, MATTE_BYTES)
+            mapping = self._mapping_of(size)
+            known, self._last = self._last, {}  # until the worker has answered
+            last = known.get("input") == (width, height)
+            message["input_unchanged"] = _put(mapping.frame(0, width, height), rgba, last)
+            if matte is not None:
+                plane = mapping.plane(2 * room, width, height)
+                last = known.get("matte") == (width, height)
+                message["matte_unchanged"] = _put(plane, matte, last)
             reply = self._call(message, timeout_s)
+            self._last = {"input": (width, height)}
+            if matte is not None:
+                self._last["matte"] = (width, height)
             x0, y0, x1, y1 = (int(v) for v in reply["roi"])
             layer = np.zeros((height, width, 4), np.float32)
             if x1 > x0 and y1 > y0:
                 layer[y0:y1, x0:x1] = mapping.frame(room, x1 - x0, y1 - y0)
         return MergeReply(
-            layer, reply["face_count"], reply["cached"], reply["ms"], (x0, y0, x1, y1)
+            layer,
+            reply["face_count"],
+            reply["faces"],
+            reply["notes"],
+            reply["cached"],
+            reply["ms"],
+            (x0, y0, x1, y1),
         )
 
     def close(self) -> None:
@@ -204,26 +243,10 @@ class WorkerClient:
         except BaseException:
             fresh.close()
             raise
-        old, self._mapping, self._last_frame = self._mapping, fresh, None
+        old, self._mapping, self._last = self._mapping, fresh, {}
         if old is not None:
             old.close()
         return fresh
-
-    def _put(self, mapping: SharedMapping, rgba: np.ndarray) -> bool:
-        """Copy the frame in; True where these very bytes lay there already.
-
-        Comparing takes as long as copying (5 ms at 1080p) and saves the worker its hash (24 ms).
-        """
-        height, width = rgba.shape[:2]
-        target = mapping.frame(0, width, height)
-        source = rgba if rgba.strides[2] == rgba.itemsize else np.ascontiguousarray(rgba)
-        if self._last_frame == (width, height):
-            # as integers, so that NaN equals itself and -0 does not equal 0
-            if np.array_equal(target.view(np.uint64), source.view(np.uint64)):
-                return True
-        self._last_frame = None  # the worker has not seen these bytes until it answered
-        np.copyto(target, source)
-        return False
 
     def _call(self, message: Message, timeout_s: float) -> Message:
         with self._lock:
@@ -257,8 +280,6 @@ class WorkerClient:
             if reply.get("id") != number:
                 self._give_up()
                 raise ProtocolError(f"answer {reply.get('id')} came to call {number}")
-            if message["type"] == "merge":
-                self._last_frame = (message["width"], message["height"])
             return reply
 
     def _give_up(self) -> None:
@@ -284,6 +305,48 @@ def _check_frame(rgba: np.ndarray) -> tuple[int, int]:
     if max(height, width) > MAX_SIDE:
         raise ParameterError(f"the frame is {width}x{height} px; the limit is {MAX_SIDE} a side")
     return height, width
+
+
+def _check_matte(matte: np.ndarray, width: int, height: int) -> np.ndarray:
+    if matte.shape != (height, width):
+        raise ParameterError(
+            f"the matte has shape {matte.shape}, the frame {width}x{height} px; give one float32 "
+            "channel of the frame's size"
+        )
+    return matte.astype(np.float32, copy=False)
+
+
+def _put(target: np.ndarray, pixels: np.ndarray, compare: bool) -> bool:
+    """Copy pixels into the mapping; True where these very bytes lay there already.
+
+    Comparing takes as long as copying (5 ms at 1080p) and saves the worker its hash (24 ms).
+    """
+    source = pixels if pixels.flags.c_contiguous else np.ascontiguousarray(pixels)
+    if compare and _same_bits(target, source):
+        return True
+    np.copyto(target, source)
+    return False
+
+
+def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two contiguous float32 arrays hold the same bytes: NaN equals itself here, and -0
+    does not equal 0."""
+    pair = a.nbytes % 8 == 0
+    flat = [np.frombuffer(x.data, np.uint64 if pair else np.uint32) for x in (a, b)]
+    step = 1 << 17  # a megabyte at a time: what differs is found early, and no large mask is made
+    return all(
+        np.array_equal(flat[0][i : i + step], flat[1][i : i + step])
+        for i in range(0, len(flat[0]), step)
+    )
+
+
+def _plain_face(face: Mapping[str, Any]) -> Message:
+    """A face as JSON types."""
+    plain: Message = {key: face[key] for key in ("track", "score", "held") if key in face}
+    for key in ("landmarks", "before", "after"):
+        if face.get(key) is not None:
+            plain[key] = np.asarray(face[key], np.float64).tolist()
+    return plain
 
 
 def _absolute(path: str) -> str:

@@ -14,16 +14,17 @@ from pathlib import Path
 import numpy as np
 
 from facegraft.errors import ProtocolError, WriteError
-from facegraft.worker.protocol import ALIGNMENT, MAX_SIDE, PIXEL_BYTES
+from facegraft.worker.protocol import ALIGNMENT, MATTE_BYTES, MAX_SIDE, PIXEL_BYTES
 
-MAX_BYTES = 2 * MAX_SIDE * MAX_SIDE * PIXEL_BYTES  # one frame in, one out
+MAX_BYTES = MAX_SIDE * MAX_SIDE * (2 * PIXEL_BYTES + MATTE_BYTES)  # a frame in, one out, a matte
 _MEMORY_FOLDER = Path("/dev/shm")
 _WINDOWS = os.name == "nt"
 
 
-def frame_bytes(width: int, height: int) -> int:
-    """Room for one RGBA float32 frame, rounded up so that the next one begins aligned."""
-    return -(-width * height * PIXEL_BYTES // ALIGNMENT) * ALIGNMENT
+def frame_bytes(width: int, height: int, pixel_bytes: int = PIXEL_BYTES) -> int:
+    """Room for one RGBA float32 frame, or one of other pixels, rounded up so that the next one
+    begins aligned."""
+    return -(-width * height * pixel_bytes // ALIGNMENT) * ALIGNMENT
 
 
 class SharedMapping:
@@ -122,14 +123,20 @@ class SharedMapping:
 
         Raises: ProtocolError where it does not fit or is not aligned.
         """
-        end = offset + width * height * PIXEL_BYTES
+        return self._floats(offset, width, height, PIXEL_BYTES).reshape(height, width, 4)
+
+    def plane(self, offset: int, width: int, height: int) -> np.ndarray:
+        """(H, W) float32 view, the same of one channel. Raises: ProtocolError."""
+        return self._floats(offset, width, height, MATTE_BYTES).reshape(height, width)
+
+    def _floats(self, offset: int, width: int, height: int, pixel_bytes: int) -> np.ndarray:
+        end = offset + width * height * pixel_bytes
         if offset < 0 or offset % ALIGNMENT or end > self.size:
             raise ProtocolError(
                 f"a frame of {width}x{height} at byte {offset} does not fit the mapping of "
                 f"{self.size} bytes, or its offset is not a multiple of {ALIGNMENT}"
             )
-        flat = np.frombuffer(self._view, np.float32, width * height * 4, offset)
-        return flat.reshape(height, width, 4)
+        return np.frombuffer(self._view, np.float32, width * height * pixel_bytes // 4, offset)
 
 
 def _fill(handle: int, size: int) -> None:

@@ -17,11 +17,12 @@ from facegraft.controls import describe_table, table_digest
 from facegraft.errors import FacegraftError, ProtocolError, WorkerError, WorkerTimeout
 from facegraft.merge.params import MergeParams
 
-PROTOCOL = 1  # raised whenever an older side would misread a message
-MAX_MESSAGE = 1 << 20  # bytes; the greeting has 8 kB, 100 faces of given landmarks 300 kB
+PROTOCOL = 2  # raised whenever an older side would misread a message
+MAX_MESSAGE = 1 << 20  # bytes; the greeting has 8 kB, 100 faces and their neighbours 500 kB
 MESSAGE_S = 10.0  # a message once begun arrives whole within this; both sides share one machine
 ALIGNMENT = 64  # bytes; frames in the mapping begin on cache lines
 PIXEL_BYTES = 16  # RGBA float32
+MATTE_BYTES = 4  # float32
 MAX_SIDE = 16384  # px; a larger frame would need more than 8 GiB of mapping
 SOCKET_NAME = "s"  # in the private folder; a socket's path has room for about 100 bytes
 LOG_NAME = "log.txt"  # the worker's stderr, in the same folder

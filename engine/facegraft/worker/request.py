@@ -1,5 +1,6 @@
 """A merge message's values, checked before anything is computed."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,35 @@ import numpy as np
 
 from facegraft.controls import parse_values
 from facegraft.errors import NotAModel, ParameterError, ProtocolError
+from facegraft.faces.face import Face
+from facegraft.media.working_space import WorkingSpace, open_space
+from facegraft.merge.clip.choose import EVERYONE, FaceChoice, parse_choice
 from facegraft.merge.params import MergeParams
 from facegraft.worker.protocol import MAX_SIDE, Message
 
-COLORS = ("scene_linear", "display")
+SCENE_LINEAR = "scene_linear"  # a host's word for what it works in unless it says more
 MAX_FACES = 100  # given faces per frame; more than that is a mistake in the host's list
+MAX_CAST = 100
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GivenFace:
+    """A face that the host names.
+
+    before, after: (68, 2) float32, its landmarks one frame earlier and later, where they are known.
+    """
+
+    face: Face
+    before: np.ndarray | None = None
+    after: np.ndarray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CastEntry:
+    """Which faces are given to another model than the frame's."""
+
+    choice: FaceChoice
+    model: Path
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,52 +48,63 @@ class MergeRequest:
     height: int
     input: int  # byte offset of the frame in the mapping
     output: int  # byte offset of the layer
-    input_unchanged: bool
-    color: str  # one of COLORS
+    space: WorkingSpace
     model: Path
     params: MergeParams
-    landmarks: np.ndarray | None  # (N, 68, 2) float32 frame pixels, instead of detection
-    faceset: Path | None
-    frame_key: str | None
+    input_unchanged: bool = False
+    faces: Sequence[GivenFace] | None = None  # instead of detection
+    faceset: Path | None = None
+    frame_key: str | None = None
+    choice: FaceChoice = EVERYONE
+    cast: tuple[CastEntry, ...] = ()
+    segmenter: Path | None = None
+    enhancer: Path | None = None
+    matte: int | None = None  # byte offset of the host's matte
+    matte_unchanged: bool = False
+    frame: int = 0  # of the host's timeline: the grain's seed
 
 
 def parse_merge(message: Message) -> MergeRequest:
     """Raises: ProtocolError for a malformed message, ParameterError for values out of range,
-    NotAModel where no model is named."""
+    NotAModel where no model is named; what `open_space` raises."""
     width, height = (_whole(message, k, 1, MAX_SIDE) for k in ("width", "height"))
-    color = message.get("color")
-    if color not in COLORS:
-        raise ParameterError(f"color is {color!r}; it can be {', '.join(COLORS)}")
-    values = message.get("params", {})
-    if not isinstance(values, dict):
-        raise ProtocolError(f"params is {type(values).__name__}; it is an object of values by name")
-    faceset = _optional_text(message, "faceset")
-    frame_key = _optional_text(message, "frame_key")
+    faceset, frame_key = _optional_text(message, "faceset"), _optional_text(message, "frame_key")
     if faceset is not None and frame_key is None:
         raise ParameterError("a faceset is given without a frame_key; name the frame in it")
+    choice = _optional_text(message, "choice")
+    has_matte = message.get("matte") is not None
     return MergeRequest(
         width=width,
         height=height,
         input=_whole(message, "input", 0, 1 << 62),
         output=_whole(message, "output", 0, 1 << 62),
-        input_unchanged=message.get("input_unchanged") is True,
-        color=color,
+        space=space_of(text_of(message, "color")),
         model=model_path(text_of(message, "model")),
-        params=parse_values(MergeParams, values),
-        landmarks=_landmarks(message.get("landmarks")),
+        params=parse_values(MergeParams, _object(message, "params")),
+        input_unchanged=message.get("input_unchanged") is True,
+        faces=_faces(message.get("faces")),
         faceset=None if faceset is None else Path(faceset),
         frame_key=frame_key,
+        choice=parse_choice(choice) if choice else EVERYONE,
+        cast=_cast(message.get("cast")),
+        segmenter=_network(message, "segmenter"),
+        enhancer=_network(message, "enhancer"),
+        matte=_whole(message, "matte", 0, 1 << 62) if has_matte else None,
+        matte_unchanged=message.get("matte_unchanged") is True,
+        frame=_whole(message, "frame", 0, 1 << 31) if message.get("frame") is not None else 0,
     )
+
+
+def space_of(name: str) -> WorkingSpace:
+    """Raises: as `open_space`."""
+    return open_space("linear_rec709" if name == SCENE_LINEAR else name)
 
 
 def model_path(text: str) -> Path:
     """Raises: NotAModel where the host has no model set, or not by its whole path."""
     if not text:
         raise NotAModel("no model is set; choose an exported .dfm file")
-    path = Path(text)
-    if not path.is_absolute():
-        raise NotAModel(f"the model path {text!r} is relative; give the whole path")
-    return path
+    return _whole_path(text, "model")
 
 
 def text_of(message: Message, key: str) -> str:
@@ -79,8 +115,28 @@ def text_of(message: Message, key: str) -> str:
     return value
 
 
+def _network(message: Message, key: str) -> Path | None:
+    """A network's file; None where none, or the empty path of an unset field, is given."""
+    text = _optional_text(message, key)
+    return _whole_path(text, key) if text else None
+
+
+def _whole_path(text: str, what: str) -> Path:
+    path = Path(text)
+    if not path.is_absolute():
+        raise NotAModel(f"the {what} path {text!r} is relative; give the whole path")
+    return path
+
+
 def _optional_text(message: Message, key: str) -> str | None:
     return None if message.get(key) is None else text_of(message, key)
+
+
+def _object(message: Message, key: str) -> Mapping[str, Any]:
+    values = message.get(key, {})
+    if not isinstance(values, dict):
+        raise ProtocolError(f"{key} is {type(values).__name__}; it is an object of values by name")
+    return values
 
 
 def _whole(message: Message, key: str, low: int, high: int) -> int:
@@ -90,19 +146,63 @@ def _whole(message: Message, key: str, low: int, high: int) -> int:
     return value
 
 
-def _landmarks(value: Any) -> np.ndarray | None:
+def _list(value: Any, what: str, most: int) -> list[dict[str, Any]]:
+    good = isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
+    if not good or len(value) > most:
+        raise ProtocolError(f"{what} is no list of up to {most} objects")
+    return value
+
+
+def _cast(value: Any) -> tuple[CastEntry, ...]:
+    entries = [] if value is None else _list(value, "cast", MAX_CAST)
+    return tuple(
+        CastEntry(parse_choice(str(e.get("choice"))), model_path(str(e.get("model") or "")))
+        for e in entries
+    )
+
+
+def _faces(value: Any) -> list[GivenFace] | None:
+    if value is None:
+        return None
+    return [_face(entry) for entry in _list(value, "faces", MAX_FACES)]
+
+
+def _face(values: Mapping[str, Any]) -> GivenFace:
+    points = _points(values.get("landmarks"))
+    if points is None:
+        raise ProtocolError("a face comes without landmarks; they are 68 (x, y)")
+    track, score = values.get("track"), values.get("score")
+    good_track = track is None or (isinstance(track, int) and not isinstance(track, bool))
+    good_score = score is None or (isinstance(score, int | float) and 0 <= score <= 1)
+    if not good_track or not good_score:
+        raise ProtocolError(
+            f"a face has track {track!r} and score {score!r}; they are a whole number and 0 to 1"
+        )
+    face = face_from(
+        points,
+        score=1.0 if score is None else float(score),
+        track=-1 if track is None else track,
+        held=values.get("held") is True,
+    )
+    return GivenFace(face, _points(values.get("before")), _points(values.get("after")))
+
+
+def face_from(points: np.ndarray, score: float = 1.0, track: int = -1, held: bool = False) -> Face:
+    """A face that somebody else found. `points`: (68, 2) float32 frame pixels."""
+    (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
+    box = (float(x0), float(y0), float(x1), float(y1))
+    return Face(landmarks=points, box=box, score=score, track=track, held=held)
+
+
+def _points(value: Any) -> np.ndarray | None:
     if value is None:
         return None
     try:
         points = np.asarray(value, np.float32)
     except (TypeError, ValueError) as error:
         raise ProtocolError(f"landmarks are not numbers: {error}") from error
-    if points.size == 0:
-        return np.empty((0, 68, 2), np.float32)
-    if points.ndim != 3 or points.shape[1:] != (68, 2) or len(points) > MAX_FACES:
-        raise ProtocolError(
-            f"landmarks have shape {points.shape}; they are up to {MAX_FACES} faces of 68 (x, y)"
-        )
+    if points.shape != (68, 2):
+        raise ProtocolError(f"landmarks have shape {points.shape}; a face has 68 (x, y)")
     if not np.isfinite(points).all():
         raise ProtocolError("landmarks hold a value that is not finite")
     return points

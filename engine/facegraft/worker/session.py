@@ -6,8 +6,11 @@ itself is out of step.
 
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from facegraft.errors import FacegraftError, ProtocolError, WorkerTimeout
 from facegraft.worker import protocol
@@ -16,19 +19,21 @@ from facegraft.worker.protocol import Message
 from facegraft.worker.request import parse_merge, text_of
 
 if TYPE_CHECKING:
-    from facegraft.worker.service import MergeService
+    from facegraft.worker.service import FoundFace, MergeService
 
 log = logging.getLogger(__name__)
 
 
 class Session:
-    """One greeted connection: its mapping, and the digest of the frame that lies in it."""
+    """One greeted connection: its mapping, and the digests of the frame and matte in it."""
 
     def __init__(self, connection: socket.socket, service: "Callable[[], MergeService]") -> None:
         self._connection = connection
         self._service = service
         self._mapping: SharedMapping | None = None
-        self._frame: tuple[int, int, int, str] | None = None  # offset, width, height, digest
+        # offset, width, height and digest of what lies in the mapping
+        self._frame: tuple[int, int, int, str] | None = None
+        self._matte: tuple[int, int, int, str] | None = None
 
     def run(self) -> None:
         try:
@@ -79,7 +84,7 @@ class Session:
         if not isinstance(size, int):
             raise ProtocolError(f"map: size is {size!r}; it is a whole number of bytes")
         fresh = SharedMapping.open(text_of(message, "path"), size)
-        old, self._mapping, self._frame = self._mapping, fresh, None
+        old, self._mapping, self._frame, self._matte = self._mapping, fresh, None, None
         if old is not None:
             old.close()
         return {"type": "mapped"}
@@ -88,32 +93,61 @@ class Session:
         request = parse_merge(message)
         if self._mapping is None:
             raise ProtocolError("merge before map; send a mapping first")
-        place = (request.input, request.width, request.height)
-        rgba = self._mapping.frame(*place)
-        out = self._mapping.frame(request.output, request.width, request.height)
-        if abs(request.output - request.input) < rgba.nbytes:
-            raise ProtocolError("the output frame overlaps the input frame in the mapping")
-        digest = None
-        if request.input_unchanged:
-            if self._frame is None or self._frame[:3] != place:
-                raise ProtocolError(
-                    "input_unchanged: no such frame was sent before on this mapping"
-                )
-            digest = self._frame[3]
-        else:
-            self._frame = None
-        outcome = self._service().merge(rgba, request, digest)
+        size = (request.width, request.height)
+        rgba = self._mapping.frame(request.input, *size)
+        out = self._mapping.frame(request.output, *size)
+        matte = None if request.matte is None else self._mapping.plane(request.matte, *size)
+        _check_apart([(request.input, rgba), (request.output, out), (request.matte or 0, matte)])
+        place, matte_place = (request.input, *size), (request.matte or 0, *size)
+        digest = _known(self._frame, place, request.input_unchanged, "input_unchanged")
+        matte_digest = _known(self._matte, matte_place, request.matte_unchanged, "matte_unchanged")
+        self._frame = self._matte = None  # until it is known that this request succeeded
+        outcome = self._service().merge(rgba, request, digest, matte, matte_digest, out.reshape(-1))
         self._frame = (*place, outcome.digest)
-        x0, y0, x1, y1 = outcome.roi
-        if outcome.layer.size:
-            out.reshape(-1)[: outcome.layer.size] = outcome.layer.reshape(-1)
+        self._matte = None if matte is None else (*matte_place, outcome.matte_digest)
         return {
             "type": "merged",
-            "roi": [x0, y0, x1, y1],
+            "roi": list(outcome.roi),
             "face_count": outcome.face_count,
+            "faces": [_described(found) for found in outcome.faces],
             "cached": outcome.cached,
+            "notes": list(outcome.notes),
             "ms": outcome.ms,
         }
+
+
+def _known(
+    last: tuple[int, int, int, str] | None, place: tuple[int, int, int], unchanged: bool, flag: str
+) -> str | None:
+    """Digest of what lies at `place` since the last merge; None where it is new.
+
+    Raises: ProtocolError where it is said to be old and was never there.
+    """
+    if not unchanged:
+        return None
+    if last is None or last[:3] != place:
+        raise ProtocolError(f"{flag}: no such pixels were sent before on this mapping")
+    return last[3]
+
+
+def _check_apart(parts: Sequence[tuple[int, np.ndarray | None]]) -> None:
+    spans = sorted((start, start + part.nbytes) for start, part in parts if part is not None)
+    for (_, end), (start, _) in pairwise(spans):
+        if start < end:
+            raise ProtocolError("two of input, output and matte overlap in the mapping")
+
+
+def _described(found: "FoundFace") -> Message:
+    """A face of the frame for the host's overlay and lists; hundredths of a pixel."""
+    face = found.face
+    return {
+        "landmarks": np.round(face.landmarks.astype(np.float64), 2).tolist(),
+        "box": [round(float(value), 2) for value in face.box],
+        "score": round(float(face.score), 4),
+        "track": face.track if face.track >= 0 else None,
+        "held": face.held,
+        "chosen": found.chosen,
+    }
 
 
 def answer(connection: socket.socket, message: Message, reply: Message) -> None:
