@@ -24,11 +24,11 @@ def test_it_prints_its_address_serves_and_ends_with_its_input(transport):
         assert process.stdin is not None and process.stdout is not None
         ready = json.loads(process.stdout.readline())
         assert ready["transport"] == transport and ready["pid"] == process.pid
-        with connect(ready, 10) as connection:
+        with connect(ready, 120) as connection:
             protocol.send(connection, protocol.encode(protocol.hello(ready["token"], "test")))
-            body = protocol.receive(connection, 10)
+            body = protocol.receive(connection, 120)
             assert body is not None and protocol.decode(body)["type"] == "greeting"
         process.stdin.close()
-        assert process.wait(10) == 0
+        assert process.wait(120) == 0
     if transport == "unix":
         assert not Path(ready["path"]).parent.exists()

@@ -26,7 +26,7 @@ TINY += ["--ae-dims", "32", "--e-dims", "16", "--d-dims", "16", "--d-mask-dims",
 def facegraft(*args: str | Path) -> str:
     """Run the command as a user would; its standard output."""
     command = [sys.executable, "-c", "from facegraft_cli.main import main; main()", *map(str, args)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert result.returncode == 0, result.stderr
     return result.stdout
 

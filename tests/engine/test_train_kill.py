@@ -92,7 +92,7 @@ def server(*folders: Path) -> Iterator[tuple[IO[str], IO[str]]]:
         yield process.stdin, process.stdout
     finally:
         process.stdin.close()
-        process.wait(30)
+        process.wait(300)
 
 
 def read_saved(line: str) -> int:

@@ -17,7 +17,7 @@ from pathlib import Path
 from facegraft.training.lock import lock_run
 with lock_run(Path(sys.argv[1])):
     print("held", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 
@@ -64,11 +64,11 @@ from pathlib import Path
 from facegraft.training.lock import lock_run
 with lock_run(Path(sys.argv[1])):
     child = os.fork()
-    if child == 0:
-        time.sleep(60)
+    if child == 0:  # it speaks itself, since only then has it let go of what it inherited
+        print(os.getpid(), flush=True)
+        time.sleep(600)
         os._exit(0)
-    print(child, flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 

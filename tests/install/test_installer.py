@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import re
+import signal
 import subprocess
 import sys
 import tomllib
@@ -135,10 +136,14 @@ def test_training_is_asked_to_save_and_stop_when_its_time_is_over(
     saved = tmp_path / "saved"
     script = (  # a background shell hands Ctrl-C down as ignored; training takes it all the same
         "import signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "try:\n time.sleep(60)\n"
+        "try:\n signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})\n time.sleep(600)\n"
         f"except KeyboardInterrupt:\n open({str(saved)!r}, 'w').close()"
     )
-    load("demo_run").run_limited([sys.executable, "-c", script], limit_s=1)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the child inherits it, so
+    try:  # that a Ctrl-C which comes while a slow machine still starts Python waits
+        load("demo_run").run_limited([sys.executable, "-c", script], limit_s=1)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     assert saved.exists()
 
 

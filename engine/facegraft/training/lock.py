@@ -18,6 +18,8 @@ from facegraft.errors import RunInUse
 from facegraft.files import write_error
 
 LOCK_NAME = "train.lock"
+_PATIENCE_S = 1.0  # a process that is being killed, or its newest fork, lets go a moment later
+_TRY_EVERY_S = 0.05
 
 _log = logging.getLogger(__name__)
 _open_locks: set[int] = set()  # file descriptors, which a forked child must not keep locked
@@ -60,7 +62,7 @@ def lock_run(run_folder: Path) -> Iterator[None]:
     _open_locks.add(handle)
     try:
         try:
-            _try_lock(handle)
+            _lock_patiently(handle)
         except (BlockingIOError, PermissionError) as error:
             raise RunInUse(
                 f"{run_folder} is being trained by {_holder(path)}; stop that training (Ctrl-C in "
@@ -73,6 +75,17 @@ def lock_run(run_folder: Path) -> Iterator[None]:
     finally:
         _open_locks.discard(handle)
         os.close(handle)
+
+
+def _lock_patiently(handle: int) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return _try_lock(handle)
+        except (BlockingIOError, PermissionError):
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(_TRY_EVERY_S)
 
 
 def _write_holder(handle: int) -> None:

@@ -141,7 +141,7 @@ class WorkerProcess:
     def describe(self, text: str) -> str:
         """`text`, the exit status if there is one, and the tail of the log."""
         try:
-            self._process.wait(1.0)  # a dying process needs a moment until it has a status
+            self._process.wait(3.0)  # a dying process needs a moment until it has a status
             text += f" (exit status {self._process.returncode})"
         except subprocess.TimeoutExpired:
             pass
