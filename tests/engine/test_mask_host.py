@@ -1,5 +1,6 @@
 """A matte drawn on the frame comes back where it was drawn."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -30,6 +31,16 @@ def test_a_matte_comes_back_where_it_was_drawn(degrees, shift):
     assert square.dtype == np.float32 and square.shape == (MASK_SIZE, MASK_SIZE)
     back = warp_image(square, invert(placed), 320, 240)
     assert np.abs(back - _matte()).max() < 0.02
+
+
+def test_a_matte_is_the_same_at_every_render_scale():
+    squares = []
+    for scale in (1, 3):
+        matte = cv2.resize(_matte(), None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+        points = mean_landmarks(150, 120, 80, degrees=12) * np.float32(scale)
+        into = align_matrix(points, FaceType.WHOLE_FACE, MASK_SIZE)
+        squares.append(matte_square(matte, matte.shape, into))
+    assert np.abs(squares[0] - squares[1]).max() < 0.01
 
 
 def test_what_is_no_number_is_no_matte_and_values_are_held_within_0_and_1():

@@ -60,6 +60,18 @@ def test_what_a_segmenter_did_not_see_is_no_face(tmp_path):
     assert mask[MASK_SIZE * 6 // 10, MASK_SIZE // 2] == pytest.approx(1)
 
 
+def test_a_segmentation_is_the_same_at_every_render_scale(tmp_path):
+    segmenter = _segmenter(tmp_path, FaceType.WHOLE_FACE)
+    masks = []
+    for scale in (1, 3):
+        frame = cv2.resize(_frame(), None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+        points = LANDMARKS * np.float32(scale)
+        to_square = align_matrix(points, FaceType.FULL, MASK_SIZE)
+        found = segment_frame(frame, points, segmenter)
+        masks.append(into_square(found, points, segmenter, to_square))
+    assert np.abs(masks[0] - masks[1]).max() < 0.01
+
+
 @pytest.mark.parametrize("resolution", [64, 128, 256])
 def test_a_prediction_is_segmented_at_any_resolution(tmp_path, resolution):
     segmenter = _segmenter(tmp_path, FaceType.WHOLE_FACE)
