@@ -1,145 +1,178 @@
-"""Colour transfer, histogram match and seamless clone against their formulas and OpenCV."""
+"""Colour transfers against closed forms, scikit-image's Lab and transport by hand."""
 
-import cv2
 import numpy as np
 import pytest
+from scipy.linalg import sqrtm
 from skimage.color import rgb2lab
-from skimage.exposure import match_histograms
 
-from facegraft.merge.color.histogram import match_histogram
-from facegraft.merge.color.seamless import seamless_clone
-from facegraft.merge.color.transfer import transfer_color
+from facegraft.merge.color.linear import VARIANCE_FLOOR
+from facegraft.merge.color.maps import IDENTITY, AffineMap
+from facegraft.merge.color.transfer import counted, fit_transfer
 from facegraft.merge.params import ColorTransfer
+from tests.engine.color_pictures import apart, skin, soft_disc, textured
+
+DISC, ONES = soft_disc(), np.ones((96, 96), np.float32)
+FACE, REFERENCE = skin(1, (0.55, 0.42, 0.36), 0.05), skin(2, (0.45, 0.4, 0.42), 0.07)
+KINDS = [kind for kind in ColorTransfer if kind is not ColorTransfer.NONE]
+MASKED = ["rct", "mkl_m", "idt_m", "sot_m", "mix_m"]
+WHOLE = ["lct", "mkl", "idt"]
 
 
-def _textured(seed: int, low: float, high: float, size: int = 96) -> np.ndarray:
-    """(size, size, 3) float32 smooth noise, every channel spread evenly over low..high."""
-    noise = np.random.default_rng(seed).normal(size=(size, size, 3)).astype(np.float32)
-    noise = cv2.GaussianBlur(noise, (0, 0), 5).reshape(-1, 3)
-    ranks = noise.argsort(axis=0).argsort(axis=0).astype(np.float32) / len(noise)
-    return low + (high - low) * ranks.reshape(size, size, 3)
+def _moments(image: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    colors = image.reshape(-1, 3).astype(np.float64)
+    mean = np.average(colors, axis=0, weights=weights.ravel())
+    return mean, np.cov(colors.T, aweights=weights.ravel(), ddof=0)
 
 
-@pytest.fixture
-def disc() -> np.ndarray:
-    mask = np.zeros((96, 96), np.float32)
-    cv2.circle(mask, (48, 44), 30, (1.0,), -1)
-    return cv2.GaussianBlur(mask, (0, 0), 2)
+def test_rct_gives_the_face_the_references_mean_and_spread_inside_the_mask():
+    fitted = fit_transfer(ColorTransfer.RCT, FACE, REFERENCE, DISC).apply(FACE)
+    mean, covariance = _moments(rgb2lab(fitted), DISC)
+    expected_mean, expected = _moments(rgb2lab(REFERENCE), DISC)
+    np.testing.assert_allclose(mean, expected_mean, atol=0.05)
+    np.testing.assert_allclose(np.diag(covariance), np.diag(expected), rtol=0.02)
 
 
-def test_rct_gives_the_face_the_references_mean_and_spread_inside_the_mask(disc):
-    face, reference = (
-        _textured(1, 0.35, 0.55),
-        _textured(2, 0.3, 0.6) * np.array([1, 0.9, 0.8], np.float32),
+@pytest.mark.parametrize("kind", [ColorTransfer.LCT, ColorTransfer.MKL, ColorTransfer.MKL_M])
+def test_lct_and_mkl_give_the_face_the_references_mean_and_covariance(kind):
+    weights = counted(kind, DISC, ONES)
+    fitted = fit_transfer(kind, FACE, REFERENCE, weights).apply(FACE)
+    mean, covariance = _moments(fitted, weights)
+    expected_mean, expected = _moments(REFERENCE, weights)
+    np.testing.assert_allclose(mean, expected_mean, atol=1e-4)
+    np.testing.assert_allclose(covariance, expected, atol=3 * VARIANCE_FLOOR)
+
+
+def test_lct_is_the_product_of_the_covariances_roots():
+    color_map = fit_transfer(ColorTransfer.LCT, FACE, REFERENCE, ONES)
+    floor = VARIANCE_FLOOR * np.eye(3)
+    own, other = (sqrtm(_moments(image, ONES)[1] + floor) for image in (FACE, REFERENCE))
+    assert isinstance(color_map, AffineMap)
+    np.testing.assert_allclose(color_map.matrix[:, :3], other @ np.linalg.inv(own), rtol=1e-4)
+
+
+def test_mkl_is_symmetric_and_so_moves_colours_less_than_lct():
+    mkl, lct = (
+        fit_transfer(kind, FACE, REFERENCE, ONES) for kind in (ColorTransfer.MKL, ColorTransfer.LCT)
     )
-    fitted = rgb2lab(transfer_color(ColorTransfer.RCT, face, reference, disc))
-    expected = rgb2lab(reference)
-    for channel in range(3):
-        means, spreads = [], []
-        for image in (fitted[..., channel], expected[..., channel]):
-            means.append(np.average(image, weights=disc))
-            spreads.append(np.average((image - means[-1]) ** 2, weights=disc) ** 0.5)
-        assert means[0] == pytest.approx(means[1], abs=0.05)
-        assert spreads[0] == pytest.approx(spreads[1], rel=0.02)
+    assert isinstance(mkl, AffineMap)
+    np.testing.assert_allclose(mkl.matrix[:, :3], mkl.matrix[:, :3].T, atol=1e-8)
+    assert np.linalg.eigvalsh(mkl.matrix[:, :3]).min() > 0
+    moved = [np.mean((m.apply(FACE) - FACE) ** 2) for m in (mkl, lct)]
+    assert moved[0] < moved[1]
 
 
-def test_rct_ignores_what_lies_outside_the_mask(disc):
-    face, reference = _textured(1, 0.3, 0.6), _textured(2, 0.3, 0.6)
-    painted = reference.copy()
-    painted[disc == 0] = (1, 0, 1)
-    np.testing.assert_array_equal(
-        transfer_color(ColorTransfer.RCT, face, reference, disc),
-        transfer_color(ColorTransfer.RCT, face, painted, disc),
-    )
+@pytest.mark.parametrize("kind", [ColorTransfer.IDT, ColorTransfer.IDT_M])
+def test_idt_brings_the_whole_distribution_to_the_references(kind):
+    weights = counted(kind, DISC, ONES)
+    inside = weights > 0.5
+    face, reference = textured(1, 0.3, 0.6), textured(2, 0.2, 0.8) ** 1.4
+    fitted = fit_transfer(kind, face, reference, weights).apply(face)
+    before = apart(face[inside], reference[inside])
+    assert apart(fitted[inside], reference[inside]) < 0.2 * before
 
 
-def test_rct_moves_a_flat_face_to_the_mean_and_never_divides_by_its_zero_spread(disc):
-    reference = _textured(2, 0.4, 0.5)
-    fitted = transfer_color(
-        ColorTransfer.RCT, np.full((96, 96, 3), 0.7, np.float32), reference, disc
-    )
+def test_sot_brings_the_distribution_nearer_and_the_mean_there():
+    inside = DISC > 0.5
+    fitted = fit_transfer(ColorTransfer.SOT_M, FACE, REFERENCE, DISC).apply(FACE)
+    before = apart(FACE[inside], REFERENCE[inside])
+    assert apart(fitted[inside], REFERENCE[inside]) < 0.4 * before
+    expected, _ = _moments(REFERENCE, DISC)
+    np.testing.assert_allclose(_moments(fitted, DISC)[0], expected, atol=0.015)
+
+
+def test_sot_leaves_grain_as_it_is_since_its_change_is_soft():
+    grain = np.random.default_rng(0).normal(0, 0.02, FACE.shape).astype(np.float32)
+    face = FACE + grain
+    wide = skin(2, (0.45, 0.4, 0.42), 0.15)  # three times the face's contrast
+    change = fit_transfer(ColorTransfer.SOT_M, face, wide, DISC).apply(face) - face
+    steps = np.diff(change, axis=1)
+    assert np.abs(steps).max() < 0.02
+    assert np.ptp(change) > 0.05  # it is no constant
+
+
+def test_mix_matches_lightness_by_mean_and_spread_and_tint_as_a_distribution():
+    inside = DISC > 0.5
+    fitted = rgb2lab(fit_transfer(ColorTransfer.MIX_M, FACE, REFERENCE, DISC).apply(FACE))
+    own, other = rgb2lab(FACE)[inside], rgb2lab(REFERENCE)[inside]
+    assert fitted[inside, 0].mean() == pytest.approx(other[:, 0].mean(), abs=0.3)
+    assert fitted[inside, 0].std() == pytest.approx(other[:, 0].std(), rel=0.06)
+    before = apart(own[:, 1:], other[:, 1:])
+    assert apart(fitted[inside][:, 1:], other[:, 1:]) < 0.25 * before
+
+
+@pytest.mark.parametrize("kind", MASKED)
+def test_masked_transfers_ignore_what_lies_outside_the_mask(kind):
+    method = ColorTransfer(kind)
+    weights = counted(method, DISC, ONES)
+    painted = REFERENCE.copy()
+    painted[DISC == 0] = (1, 0, 1)
+    plain = fit_transfer(method, FACE, REFERENCE, weights).apply(FACE)
+    fitted = fit_transfer(method, FACE, painted, weights).apply(FACE)
+    np.testing.assert_allclose(fitted, plain, atol=2e-4)
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_the_others_count_the_whole_square_but_for_what_lies_past_the_frame(kind):
+    seen = ONES.copy()
+    seen[:, 70:] = 0
+    np.testing.assert_array_equal(counted(ColorTransfer(kind), DISC, seen), seen)
+    np.testing.assert_array_equal(counted(ColorTransfer.RCT, DISC, seen), DISC * seen)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_flat_face_moves_to_the_references_mean_and_stays_flat(kind):
+    reference = skin(2, (0.5, 0.45, 0.4), 0.02)
+    flat = np.full((96, 96, 3), 0.7, np.float32)
+    fitted = fit_transfer(kind, flat, reference, DISC).apply(flat)
     assert np.isfinite(fitted).all()
     assert np.ptp(fitted.reshape(-1, 3), axis=0).max() < 1e-4
-    lab = rgb2lab(reference).reshape(-1, 3)
-    expected = np.average(lab, axis=0, weights=disc.ravel())
-    np.testing.assert_allclose(rgb2lab(fitted)[0, 0], expected, atol=0.05)
+    expected, _ = _moments(reference, DISC)
+    np.testing.assert_allclose(fitted[0, 0], expected, atol=0.01)
 
 
-def test_an_empty_mask_leaves_the_face_as_it_is():
-    face, empty = _textured(1, 0.3, 0.6), np.zeros((96, 96), np.float32)
-    for method in ColorTransfer:
-        np.testing.assert_array_equal(transfer_color(method, face, 1 - face, empty), face)
-    np.testing.assert_array_equal(match_histogram(face, 1 - face, empty), face)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_picture_fitted_to_itself_stays_as_it_is(kind):
+    fitted = fit_transfer(kind, FACE, FACE, DISC).apply(FACE)
+    np.testing.assert_allclose(fitted, FACE, atol=2e-3)
 
 
-def test_hist_match_equals_scikit_images_over_the_whole_picture():
-    face, reference = _textured(1, 0.1, 0.6), _textured(2, 0.3, 0.95)
-    matched = match_histogram(face, reference, np.ones((96, 96), np.float32))
-    expected = match_histograms(face, reference, channel_axis=-1)
-    assert np.abs(matched - expected).max() < 2 / 1024  # a bin and its neighbour
+@pytest.mark.parametrize("kind", ColorTransfer)
+def test_an_empty_mask_leaves_every_bit_of_the_face(kind):
+    color_map = fit_transfer(kind, FACE, 1 - FACE, np.zeros((96, 96), np.float32))
+    assert color_map is IDENTITY
+    np.testing.assert_array_equal(color_map.apply(FACE), FACE)
 
 
-def test_masked_hist_match_is_the_match_of_the_masked_pixels_alone(disc):
-    face, reference, inside = _textured(1, 0.1, 0.6), _textured(2, 0.3, 0.95), disc > 0.5
-    matched = match_histogram(face, reference, inside.astype(np.float32))[inside]
-    expected = match_histograms(face[inside], reference[inside], channel_axis=-1)
-    assert np.abs(matched - expected).max() < 4 / 1024
+@pytest.mark.parametrize("kind", KINDS)
+def test_amount_goes_a_share_of_the_way_and_0_changes_no_bit(kind):
+    color_map = fit_transfer(kind, FACE, REFERENCE, DISC)
+    np.testing.assert_array_equal(color_map.apply(FACE, 0.0), FACE)
+    halfway = (FACE + color_map.apply(FACE)) / 2
+    np.testing.assert_allclose(color_map.apply(FACE, 0.5), halfway, atol=1e-6)
 
 
-def test_hist_match_threshold_cuts_the_quantiles_at_its_share():
-    face, reference = _textured(1, 0.1, 0.6), _textured(2, 0.3, 0.95)
-    matched = match_histogram(face, reference, np.ones((96, 96), np.float32), threshold=128)
-    for channel in range(3):
-        expected = np.quantile(reference[..., channel], 128 / 255)
-        assert matched[..., channel].max() == pytest.approx(expected, abs=2 / 1024)
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_exceeds_1_is_kept_on_top_of_the_mapped_colour(kind):
+    color_map = fit_transfer(kind, FACE, REFERENCE, DISC)
+    white = np.ones((96, 96, 3), np.float32)
+    np.testing.assert_allclose(color_map.apply(white + 2), color_map.apply(white) + 2, atol=1e-5)
 
 
-def test_matching_a_picture_to_itself_changes_nothing():
-    face, ones = _textured(1, 0.1, 0.9), np.ones((96, 96), np.float32)
-    assert np.abs(match_histogram(face, face, ones) - face).max() < 1e-3
-    assert np.abs(transfer_color(ColorTransfer.RCT, face, face, ones) - face).max() < 1e-3
-    np.testing.assert_allclose(seamless_clone(face, face, ones > 0), face, atol=1e-5)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fit_is_the_same_each_time_and_no_picture_is_changed_by_it(kind):
+    face, reference = FACE.copy(), REFERENCE.copy()
+    first = fit_transfer(kind, face, reference, DISC).apply(face)
+    again = fit_transfer(kind, face, reference, DISC).apply(face)
+    np.testing.assert_allclose(first, again, atol=2e-4)  # sums may round by where arrays lie
+    np.testing.assert_array_equal(face, FACE)
+    np.testing.assert_array_equal(reference, REFERENCE)
 
 
-def _clone_scene() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    frame = (_textured(4, 0.25, 0.5, 160) * 255).astype(np.uint8)
-    face = (_textured(5, 0.4, 0.7, 160) * 255).astype(np.uint8)
-    mask = np.zeros((160, 160), np.uint8)
-    cv2.ellipse(mask, (80, 76), (45, 36), 20, 0, 360, (255,), -1)
-    mask[25, 25] = mask[128, 135] = 255  # erosion takes them; they keep the rectangle off the mask
-    return frame, face, mask
-
-
-def test_seamless_clone_equals_opencvs_within_8_bit_rounding():
-    frame, face, mask = _clone_scene()
-    x, y, width, height = cv2.boundingRect(mask)
-    center = (x + width // 2, y + height // 2)
-    # OpenCV writes into the mask that it is given
-    expected = cv2.seamlessClone(face, frame, mask.copy(), center, cv2.NORMAL_CLONE)
-    area = np.s_[y - 1 : y + height + 1, x - 1 : x + width + 1]  # its border has OpenCV's values
-    clone = seamless_clone(
-        face[area].astype(np.float32) / 255, frame[area].astype(np.float32) / 255, mask[area] > 0
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_large_face_is_fitted_by_every_other_pixel_as_a_small_one_by_all(kind):
+    face, reference, mask = (
+        np.repeat(np.repeat(picture, 6, axis=0), 6, axis=1) for picture in (FACE, REFERENCE, DISC)
     )
-    difference = clone * 255 - expected[area]
-    assert abs(difference.mean() - 0.5) < 0.3  # OpenCV cuts fractions off
-    assert np.abs(difference).max() < 2
-    moved = np.abs(expected[area].astype(float) - frame[area]).mean()
-    assert moved > 3  # the comparison is of something that changed
-
-
-def test_seamless_clone_keeps_the_frames_border_and_the_faces_gradients():
-    frame, face, mask = _clone_scene()
-    frame_f, face_f = frame.astype(np.float32) / 255, face.astype(np.float32) / 255
-    clone = seamless_clone(face_f, frame_f, mask > 0)
-    for edge in (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1]):
-        np.testing.assert_array_equal(clone[edge], frame_f[edge])
-    laplacian = cv2.Laplacian(clone - face_f, cv2.CV_32F)
-    inner = cv2.erode(mask, np.ones((3, 3), np.uint8), iterations=6) > 0
-    assert np.abs(laplacian[inner]).max() < 1e-4
-
-
-def test_seamless_clone_keeps_values_above_one():
-    frame, face, mask = _clone_scene()
-    bright = frame.astype(np.float32) / 255 + 3
-    clone = seamless_clone(face.astype(np.float32) / 255, bright, mask > 0)
-    assert clone[mask > 0].min() > 2  # the face stands in the frame's light
+    large = fit_transfer(kind, face, reference, mask).apply(FACE)
+    small = fit_transfer(kind, FACE, REFERENCE, DISC).apply(FACE)
+    np.testing.assert_allclose(large, small, atol=0.01)

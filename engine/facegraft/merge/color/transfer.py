@@ -51,10 +51,3 @@ def fit_transfer(
         return IDENTITY
     face, reference, weights = thin(face, reference, weights)
     return _METHODS[kind](np.clip(face, 0, 1), np.clip(reference, 0, 1), weights)
-
-
-def transfer_color(
-    method: ColorTransfer, face: np.ndarray, reference: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
-    """`face` in the colours of `reference`; see `fit_transfer`."""
-    return fit_transfer(method, face, reference, weights).apply(face)

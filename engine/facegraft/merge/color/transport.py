@@ -16,7 +16,6 @@ import numpy as np
 
 from facegraft.merge.color.lab import from_lab, to_lab
 from facegraft.merge.color.lattice import LatticeMap, fit_lattice
-from facegraft.merge.color.linear import LAB_SPREAD_FLOOR
 from facegraft.merge.color.statistics import sample
 
 SAMPLES = 4096  # pixels that stand for a face
@@ -30,6 +29,7 @@ SOT_STEPS = 10
 SOT_LINES = 15  # a step, spread evenly; DeepFaceLab draws 30 at random
 SOT_BLUR = 1 / 16  # of the side: DeepFaceLab's 16 px at 256
 MIX_LINES = 5
+MIX_SPREAD_FLOOR = 1.0  # Lab units; what is flatter would need steeper curves than a lattice holds
 
 
 def iterative_distribution(
@@ -45,15 +45,19 @@ def sliced_transport(face: np.ndarray, reference: np.ndarray, weights: np.ndarra
     The blur is DeepFaceLab's (a bilateral filter so wide in colour that it is a Gaussian): without
     it small differences of skin would be stretched into blotches.
     """
-    lines = [_half_sphere(SOT_LINES) @ r for r in _rotations(SOT_STEPS)]
-    return _fit(face, reference, weights, np.array(lines), 1 / SOT_LINES, SOT_BLUR)
+    return _fit(face, reference, weights, sot_bundles(), 1 / SOT_LINES, SOT_BLUR)
+
+
+def sot_bundles() -> np.ndarray:
+    """(SOT_STEPS, SOT_LINES, 3) unit vectors: one even bundle of lines, turned in each step."""
+    return np.array([_half_sphere(SOT_LINES) @ r for r in _rotations(SOT_STEPS)])
 
 
 def mixed(face: np.ndarray, reference: np.ndarray, weights: np.ndarray) -> LatticeMap:
     """Lightness by mean and spread, tint (the ab of Lab) by sliced transport in its plane."""
     own, other = sample(face, weights, SAMPLES), sample(reference, weights, SAMPLES)
     own_lab, other_lab = to_lab(own[None])[0], to_lab(other[None])[0]
-    gain = other_lab[:, 0].std() / max(own_lab[:, 0].std(), LAB_SPREAD_FLOOR)
+    gain = other_lab[:, 0].std() / max(own_lab[:, 0].std(), MIX_SPREAD_FLOOR)
     angles = np.pi * (np.arange(SOT_STEPS * MIX_LINES) + 0.5) / (SOT_STEPS * MIX_LINES)
     lines = np.column_stack([np.cos(angles), np.sin(angles)]).astype(np.float32)
     bundles = lines.reshape(MIX_LINES, SOT_STEPS, 2).transpose(1, 0, 2)  # each spread evenly
