@@ -1,7 +1,7 @@
 """`facegraft`: the command group, global options, and how errors become messages and exit codes.
 
 Commands are imported when they are named, so that `--help` starts without OpenCV or torch.
-Exit codes: 0 done, 1 an error of ours (one line), 2 a usage error, 130 stopped by Ctrl-C.
+Exit codes: see `exit_codes.py`.
 """
 
 import importlib
@@ -13,17 +13,23 @@ import click
 
 import facegraft
 from facegraft.errors import Cancelled, FacegraftError
+from facegraft_cli.exit_codes import STOPPED, exit_code_of
 
 # command -> (module, attribute, one line for the overview)
 COMMANDS = {
     "video": ("video", "video", "Movies to frames and frames to movies."),
     "extract": ("faces", "extract", "Find the faces of a clip and cut them into a faceset."),
-    "faceset": ("faceset", "faceset", "Facesets from and for other programs."),
+    "faceset": ("faceset", "faceset", "Who is in a faceset, what to look at, DeepFaceLab's."),
     "train": ("model", "train", "Train a model on two facesets."),
     "model": ("model_tools", "model", "Look at a model, change a run's options, time-lapse."),
     "import-dfl": ("dfl", "import_dfl", "Take over a model that DeepFaceLab trained."),
     "export": ("model", "export", "Write a trained model as one .dfm file."),
-    "merge": ("merge", "merge", "Put the model's face into a clip, with a matte."),
+    "merge": ("merge.command", "merge", "Put the model's face into a clip, with a matte."),
+    "merge-preset": (
+        "merge.preset_command",
+        "merge_preset",
+        "List, show and save looks of merges.",
+    ),
     "weights": ("weights", "weights", "List, fetch, import and verify the detectors' networks."),
     "worker": ("worker", "worker", "Serve merges to a host; hosts start it themselves."),
 }
@@ -67,18 +73,18 @@ def cli(ctx: click.Context, verbose: bool) -> None:
 
 
 def main(args: list[str] | None = None) -> Any:
-    """Entry point; see the module's docstring for exit codes."""
+    """Entry point; leaves the process with one of the codes of `exit_codes.py`."""
     try:
-        cli.main(args=args, prog_name="facegraft", standalone_mode=False)
+        code = cli.main(args=args, prog_name="facegraft", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except Cancelled as error:
-        click.echo(f"stopped: {error}", err=True)
-        sys.exit(130)
     except (KeyboardInterrupt, click.Abort):
         click.echo("stopped", err=True)
-        sys.exit(130)
+        sys.exit(STOPPED)
     except FacegraftError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(1)
+        word = "stopped" if isinstance(error, Cancelled) else "error"
+        click.echo(f"{word}: {error}", err=True)
+        sys.exit(exit_code_of(error))
+    if isinstance(code, int) and code:  # what a command left with by ctx.exit
+        sys.exit(code)

@@ -18,31 +18,54 @@ from facegraft.controls import Row, controls_of, parse_values
 from facegraft.errors import ParameterError
 
 HELP_COLUMN = 26  # characters; longer flags push their text to the next line
+CHOICES_BESIDE = 3  # more choices than this are listed in the text, not beside the flag
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def table_options(
-    table: type, skip: frozenset[str] = frozenset(), show_default: bool = True
+    table: type,
+    skip: frozenset[str] = frozenset(),
+    show_default: bool = True,
+    sections: Mapping[str, str] | None = None,
 ) -> Callable[[Command], Command]:
     """A decorator that adds one option per row, in the table's order, with range, unit and default.
 
     `skip` names rows that the command offers in a form of its own. `show_default` is not for
-    commands that leave alone what is not given.
+    commands that leave alone what is not given. `sections`: the help's section for each group of
+    rows to be added, in place of one for each group of the table.
     """
+    rows = [row for row in controls_of(table) if row.name not in skip]
+    if sections is None:
+        return together(*(_option(row, row.control.group, show_default) for row in rows))
+    return together(
+        *(
+            _option(row, sections[row.control.group], show_default)
+            for row in rows
+            if row.control.group in sections
+        )
+    )
+
+
+def together(*decorators: Callable[[Any], Any]) -> Callable[[Command], Command]:
+    """Decorators as one; the options of the first are shown first."""
 
     def decorate(command: Command) -> Command:
-        for row in reversed(controls_of(table)):
-            if row.name not in skip:
-                command = _option(row, show_default)(command)
+        for decorator in reversed(decorators):
+            command = decorator(command)
         return command
 
     return decorate
 
 
+def option_in(section: str, *declarations: str, **attributes: Any) -> Callable[[Any], Any]:
+    """`click.option` under a heading of the help."""
+    return click.option(*declarations, cls=RowOption, group=section, **attributes)
+
+
 class RowOption(click.Option):
-    """An option that stands for a row; `group` is the row's."""
+    """An option with a place in the help: `group` is its section's heading."""
 
     def __init__(self, *args: Any, group: str, **attributes: Any) -> None:
         super().__init__(*args, **attributes)
@@ -50,7 +73,7 @@ class RowOption(click.Option):
 
 
 class GroupedCommand(click.Command):
-    """A command whose help has a section for each group of its table's rows."""
+    """A command whose help has sections; options without one come first, `--help` alone last."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sections: dict[str, list[tuple[str, str]]] = {"Options": []}
@@ -59,21 +82,24 @@ class GroupedCommand(click.Command):
             if record is not None and isinstance(param, click.Option):
                 group = param.group if isinstance(param, RowOption) else ""
                 sections.setdefault(group or "Options", []).append(record)
+        if len(sections["Options"]) == 1:
+            sections["Options"] = sections.pop("Options")
         for title, records in sections.items():
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records, col_max=HELP_COLUMN)
 
 
-def _option(row: Row, show_default: bool) -> Callable[[Any], Any]:
+def _option(row: Row, section: str, show_default: bool) -> Callable[[Any], Any]:
     flag = "--" + row.name.replace("_", "-")
     declaration = f"{flag}/--no-{flag[2:]}" if row.type is bool else flag
     return click.option(
         declaration,
         row.name,
         cls=RowOption,
-        group=row.control.group,
+        group=section,
         type=_click_type(row),
+        metavar="CHOICE" if len(row.choices) > CHOICES_BESIDE else None,
         default=row.default.value if row.choices else row.default,
         show_default=show_default and row.type is not bool,
         help=_help(row, show_default),
@@ -84,6 +110,8 @@ def _help(row: Row, show_default: bool) -> str:
     text = row.control.help.rstrip(".") + "."
     if row.type is bool and show_default:  # click would repeat the flag
         return f"{text} [default: {'on' if row.default else 'off'}]"
+    if len(row.choices) > CHOICES_BESIDE:
+        return f"{text} [{', '.join(row.choices)}]"
     span = row.describe_range()
     return f"{text} [{span}]" if span and not row.choices else text
 

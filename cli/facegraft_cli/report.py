@@ -9,11 +9,12 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
+import click
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
@@ -89,6 +90,11 @@ class TerminalProgress:
         style = "bold red" if text.startswith("WARNING") else None
         self.console.print(text, style=style, highlight=False, markup=False)
 
+    def end(self, text: str, values: Mapping[str, Any]) -> None:
+        """The command's closing report, on standard output; `values` are for programs."""
+        self._bar.stop()
+        click.echo(text)
+
     def take_requests(self) -> list[Request]:
         taken = []
         while self._requests:
@@ -144,6 +150,28 @@ def terminal_progress(keys: bool = False, quiet: bool = False) -> Iterator[Termi
     """
     progress = TerminalProgress(Console(stderr=True, soft_wrap=True, quiet=quiet))
 
+    try:
+        with terminal_keys(progress.press) if keys else nullcontext(False) as reading:
+            if reading:
+                progress.note(KEYS_HELP)
+            with stops_on_signals(progress), progress._bar:
+                yield progress
+    finally:
+        sys.stderr.flush()
+
+
+class Stoppable(Protocol):
+    """A progress that can be told to stop."""
+
+    cancelled: bool
+
+    def note(self, text: str) -> None: ...
+
+
+@contextmanager
+def stops_on_signals(progress: Stoppable) -> Iterator[None]:
+    """Ctrl-C and SIGTERM ask for a stop within the block, as the module says."""
+
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         if progress.cancelled:
             raise KeyboardInterrupt
@@ -153,12 +181,7 @@ def terminal_progress(keys: bool = False, quiet: bool = False) -> Iterator[Termi
     in_main_thread = threading.current_thread() is threading.main_thread()
     before = {s: signal.signal(s, interrupt) for s in _STOP_SIGNALS} if in_main_thread else {}
     try:
-        with terminal_keys(progress.press) if keys else nullcontext(False) as reading:
-            if reading:
-                progress.note(KEYS_HELP)
-            with progress._bar:
-                yield progress
+        yield
     finally:
         for stop_signal, handler in before.items():
             signal.signal(stop_signal, handler)
-        sys.stderr.flush()

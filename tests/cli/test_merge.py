@@ -14,7 +14,7 @@ from facegraft.media.open import open_source
 from facegraft.merge.params import MergeParams
 from facegraft.model_spec import FaceType, ModelSpec
 from facegraft_cli.main import cli
-from facegraft_cli.merge import merge
+from facegraft_cli.merge.command import merge
 from tests.engine.merge_clips import (
     FACELESS,
     frames_with_faces,
@@ -120,9 +120,11 @@ def test_every_row_of_the_table_is_an_option():
         ({"clip": "none.mp4"}, SourceNotFound, "none.mp4"),
         ({"--model": "clip.mp4"}, NotAModel, "clip.mp4"),
         ({"--faces": "none"}, SourceNotFound, "facegraft extract"),
-        ({"--frames": "4-9"}, ParameterError, "the clip has frames 0-5"),
-        ({"--frames": "x"}, ParameterError, "the clip has frames 0-5"),
-        ({"--matte": "out"}, ParameterError, "a place of its own"),
+        ({"--frames": "6-9"}, ParameterError, "the clip has frames 0-5"),
+        ({"--frames": "x"}, ParameterError, "'x' is no range; write 12, 1-100 or 1-100x2"),
+        ({"--frames": "3-1"}, ParameterError, "'3-1' is no range"),
+        ({"--frames": "0-4x0"}, ParameterError, "'0-4x0' is no range"),
+        ({"--matte": "out"}, ParameterError, "out"),
         ({"--params": "m.dfm"}, ParameterError, "m.dfm"),
     ],
 )

@@ -80,11 +80,11 @@ def test_help_starts_without_opencv_and_torch() -> None:
     assert output.stdout.strip().endswith("[]")
 
 
-def test_an_error_of_ours_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
+def test_an_error_of_ours_is_one_line_and_tells_bad_input_by_its_code(tmp_path: Path) -> None:
     code = "from facegraft_cli.main import main; main(['extract', 'no-such.mp4', 'out'])"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
     )
-    assert result.returncode == 1
+    assert result.returncode == 3
     assert result.stderr.startswith("error: ") and "no-such.mp4" in result.stderr
     assert "Traceback" not in result.stderr

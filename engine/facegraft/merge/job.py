@@ -5,8 +5,8 @@ brings along (`extras.py`). Every answer is made from values alone, so frames ma
 order and from several threads; `matte_at`, which reads a file, is for the thread that reads frames.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +23,7 @@ from facegraft.merge.params import MergeParams
 
 if TYPE_CHECKING:
     from facegraft.enhance import Enhancer
+    from facegraft.merge.clip.seat import Seat
     from facegraft.merge.over_time import SteadyFits
     from facegraft.segment import Segmenter
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 class MergeJob:
     """See the module.
 
+    model:  of every face, unless `models` gives each of a frame's faces its own (clip/cast.py).
+    seats:  by the digest of a model, what places its faces right (clip/seat.py).
     mattes: the host's matte as a clip of the plate's size and length, or one picture for all.
     steady: what `over_time.fit_clip` found, for smooth_color and smooth_mask.
     """
@@ -38,6 +41,8 @@ class MergeJob:
     model: SwapModel
     animation: Animation
     clip: ClipFaces
+    models: Mapping[int, tuple[SwapModel, ...]] = field(default_factory=dict)
+    seats: "Mapping[str, Seat]" = field(default_factory=dict)
     segmenter: "Segmenter | None" = None
     enhancer: "Enhancer | None" = None
     mattes: FrameSource | None = None
@@ -57,21 +62,46 @@ class MergeJob:
         matte: np.ndarray | None = None,
     ) -> FrameExtras:
         """What the frame brings along; `matte` is what `matte_at` read for it."""
-        steady = [self.steady and self.steady.of(frame.index, face.track) for face in faces]
+        models = self.models.get(frame.index) or (self.model,) * len(faces)
+        moves = self._motions(frame, faces, params)
         return FrameExtras(
             faces=[
-                FaceExtras(
-                    motion=motion,
-                    color_map=fit.color_map if fit else None,
-                    mask=fit.mask() if fit else None,
-                )
-                for motion, fit in zip(self._motions(frame, faces, params), steady, strict=True)
+                self._face_extras(frame.index, face, model, params, motion)
+                for face, model, motion in zip(faces, models, moves, strict=True)
             ],
             segmenter=self.segmenter,
             enhancer=self.enhancer,
             host_matte=matte,
             seed=frame.index,
         )
+
+    def _face_extras(
+        self,
+        index: int,
+        face: Face,
+        model: SwapModel,
+        params: MergeParams,
+        motion: np.ndarray | None,
+    ) -> FaceExtras:
+        seat = self.seats.get(model.digest)
+        fit = self.steady.of(index, face.track) if self.steady else None
+        return FaceExtras(
+            model=None if model is self.model else model,
+            params=seat.added_to(params) if seat else None,
+            motion=motion,
+            color_map=fit.color_map if fit else None,
+            mask=fit.mask() if fit else None,
+        )
+
+    def clips_by_model(self) -> list[tuple[SwapModel, ClipFaces]]:
+        """Each model with the faces that it is given."""
+        by_digest: dict[str, tuple[SwapModel, dict[int, tuple[Face, ...]]]] = {}
+        for index, faces in self.clip.frames.items():
+            models = self.models.get(index) or (self.model,) * len(faces)
+            for face, model in zip(faces, models, strict=True):
+                _, frames = by_digest.setdefault(model.digest, (model, {}))
+                frames[index] = (*frames.get(index, ()), face)
+        return [(model, ClipFaces(frames)) for model, frames in by_digest.values()]
 
     def _motions(
         self, frame: Frame, faces: Sequence[Face], params: MergeParams

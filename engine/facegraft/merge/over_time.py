@@ -6,7 +6,6 @@ ways. The merge, in whatever order it works, is then handed the averages. Neighb
 chosen frames are read too, so a farm's chunk gets the pixels of the whole clip.
 """
 
-import math
 import zlib
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ import numpy as np
 from facegraft.errors import Cancelled
 from facegraft.media.source import Frame, FrameSource
 from facegraft.merge.area import face_area
-from facegraft.merge.clip.faces import ClipFaces
+from facegraft.merge.clip.steady import neighbours
 from facegraft.merge.color.maps import ColorMap, average_maps
 from facegraft.merge.frame import FaceFit, fit_faces
 from facegraft.merge.in_order import in_order
@@ -161,9 +160,9 @@ def _all_wanted(job: MergeJob, indices: Sequence[int]) -> Iterator[_Wanted]:
             color: Weights = ()
             mask: Weights = ()
             if params.smooth_color > 0:
-                color = _neighbours(job.clip, index, track, params.smooth_color)
+                color = neighbours(job.clip, index, track, params.smooth_color)
             if params.smooth_mask > 0 and params.mask_mode is not MaskMode.HOST:
-                mask = _neighbours(job.clip, index, track, params.smooth_mask)
+                mask = neighbours(job.clip, index, track, params.smooth_mask)
             yield _Wanted((index, track), color, mask)
 
 
@@ -184,14 +183,3 @@ def _fit_frame(job: MergeJob, frame: Frame, matte: np.ndarray | None) -> dict[in
 def _kind_of_map(params: MergeParams) -> tuple[object, bool]:
     """Maps with equal kinds can be averaged."""
     return params.color_transfer, params.mode in _CLONING
-
-
-def _neighbours(clip: ClipFaces, index: int, track: int, radius: float) -> Weights:
-    """The frames of a track around `index`, itself among them, by a Gaussian of half the radius."""
-    reach = math.ceil(radius)
-    near = [
-        n
-        for n in range(index - reach, index + reach + 1)
-        if any(face.track == track for face in clip.at(n))
-    ]
-    return [(n, math.exp(-2 * ((n - index) / radius) ** 2)) for n in near]

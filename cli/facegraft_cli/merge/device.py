@@ -1,0 +1,48 @@
+"""Help section "Device": what the networks run on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from facegraft_cli.options import option_in, together
+
+SECTION = "Device"
+_CPU = "CPUExecutionProvider"
+PROVIDERS: dict[str, tuple[str, ...] | None] = {  # onnxruntime's names, best first
+    "auto": None,
+    "cpu": (_CPU,),
+    "cuda": ("CUDAExecutionProvider", _CPU),
+    "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider", _CPU),
+}
+
+device_options = together(
+    option_in(
+        SECTION,
+        "--device",
+        type=click.Choice(list(PROVIDERS)),
+        default="auto",
+        show_default=True,
+        help="Where the networks run; auto takes CUDA where it is there.",
+    ),
+    option_in(
+        SECTION,
+        "--threads",
+        type=click.IntRange(0, 256),
+        default=0,
+        show_default=True,
+        help="Processor threads of each network; 0 leaves the number to onnxruntime. On a farm "
+        "give the cores that the task was promised.",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    providers: tuple[str, ...] | None  # None: the best there is
+    threads: int
+
+
+def chosen_device(values: Mapping[str, Any]) -> Device:
+    return Device(PROVIDERS[values["device"]], values["threads"])
