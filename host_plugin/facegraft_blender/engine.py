@@ -44,20 +44,28 @@ def merge(
     params: Mapping[str, Any],
     networks: Networks,
     *,
+    color: str,
     faces: list[dict[str, Any]] | None,
     choice: str,
     matte: np.ndarray | None,
-    working_space: str,
     frame: int,
 ) -> MergeReply:
-    """The face layer of one frame; arguments as `WorkerClient.merge`, colours scene linear.
+    """The face layer of one frame; arguments as `WorkerClient.merge`.
 
     Raises: FacegraftError, as the engine met it or because there is no engine.
     """
-    points = None if faces is None else [face["landmarks"] for face in faces]
     return _ask(
         lambda client: client.merge(
-            rgba, model=networks.model, params=params, color="scene_linear", landmarks=points
+            rgba,
+            model=networks.model,
+            params=params,
+            color=color,
+            faces=faces,
+            choice=choice,
+            segmenter=networks.segmenter,
+            enhancer=networks.enhancer,
+            matte=matte,
+            frame=frame,
         )
     )
 

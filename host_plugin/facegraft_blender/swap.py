@@ -142,11 +142,11 @@ class SceneSwap:
             pixels,
             params,
             engine.Networks.of(settings),
+            color=compat.working_space(),
             faces=_stored_faces(settings, frame, size),
             choice=settings.choice,
             matte=None if mask is None else mask[..., :3].mean(axis=2),
-            working_space=compat.working_space(),
-            frame=frame,
+            frame=max(frame - settings.faces_start, 0),  # as the command line counts
         )
         merged = time.perf_counter()
         images.write_layer(nodes.layer_of(node.node_tree), reply.layer)

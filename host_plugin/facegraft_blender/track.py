@@ -65,7 +65,8 @@ class FACEGRAFT_OT_track_faces(JobOperator, bpy.types.Operator):
                 pixels = swap.source_pixels(name)
                 if pixels is None:
                     raise ParameterError("the render was cancelled")
-                tracking.detect(pixels, frame - scene.frame_start, compat.working_space())
+                index = frame - scene.frame_start
+                tracking.search(pixels, index, compat.working_space(), first=index == 0)
             options = {row.name: getattr(self, row.name) for row in ROWS}
             found = tracking.save_tracks(str(path), options)
         settings.faces_path = _relative(path)

@@ -102,7 +102,7 @@ def choice_at(
     face = face_under(last.faces, x, y)
     if face is None:
         return None
-    if face.get("track", -1) >= 0:
+    if face["track"] is not None:
         return f"track:{face['track']}"
     xs, ys = ([p[axis] for p in face["landmarks"]] for axis in (0, 1))
     width, height = last.size
@@ -167,8 +167,8 @@ def _placed(shown: Shown, x: float, y: float, size: tuple[int, int]) -> tuple[fl
 
 
 def _draw_face(face: Any, place: Callable[[float, float], tuple[float, float]]) -> None:
-    track = face.get("track", -1)
-    color = _COLORS[track % len(_COLORS)] if face.get("merged", True) else _LEFT_OUT
+    track = face["track"]
+    color = _COLORS[(track or 0) % len(_COLORS)] if face["chosen"] else _LEFT_OUT
     points = [place(x, y) for x, y in face["landmarks"]]
     shader = gpu.shader.from_builtin("UNIFORM_COLOR")
     gpu.state.point_size_set(_POINT_PX)
@@ -177,8 +177,8 @@ def _draw_face(face: Any, place: Callable[[float, float], tuple[float, float]]) 
     blf.size(0, _TEXT_PX)
     blf.color(0, *color)
     blf.position(0, min(x for x, _ in points), max(y for _, y in points) + _TEXT_PX / 2, 0)
-    number = f"track {track}" if track >= 0 else "face"
-    blf.draw(0, f"{number}  {face.get('score', 1.0):.0%}{'  held' * bool(face.get('held'))}")
+    number = "face" if track is None else f"track {track}"
+    blf.draw(0, f"{number}  {face['score']:.0%}{'  held' * face['held']}")
 
 
 CLASSES = (FACEGRAFT_OT_pick_face, FACEGRAFT_OT_choose_track)

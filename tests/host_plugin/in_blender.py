@@ -76,6 +76,10 @@ def render(request):
         bpy.app.handlers.render_pre.insert(0, _killer(request["kill_engine_before"]))
     if "output" in request:
         scene.render.filepath = request["output"]
+    if "edges" in request:  # first and last frame
+        scene.frame_start, scene.frame_end = request["edges"]
+    for label, value in request.get("set", {}).items():
+        scene.compositing_node_group.nodes["FG"].inputs[label].default_value = value
     if request.get("single") is not None:
         scene.frame_set(request["single"])
         bpy.ops.render.render(write_still=True)
@@ -215,14 +219,176 @@ def _draw_panels(scene, node):
     return shown
 
 
-def match_rate(request):
-    """Press the button that sets the scene's rate from the clip."""
+def bake(request):
+    """Bake the first node of a shot, and save the file in which it reads the baked layers."""
     _enable()
     _build(request)
+    _save(request)
+    node = bpy.context.scene.compositing_node_group.nodes[request["nodes"][0]["name"]]
+    bpy.context.scene.compositing_node_group.nodes.active = node
+    result = _call(bpy.ops.facegraft.bake)
+    settings = node.node_tree.facegraft
+    _save(request)
+    leftovers = _leftovers()
+    return {"result": result, "source": settings.source, **leftovers}
+
+
+def keyframes(request):
+    """Give a node keys and what else moves values, and export them.
+
+    edits: lines that are run with `node` and `curve(label)`. Also gives each frame's values as the
+    node evaluates them.
+    """
+    _enable()
+    _build(request)
+    scene = bpy.context.scene
+    node = scene.compositing_node_group.nodes[request["nodes"][0]["name"]]
+    scene.compositing_node_group.nodes.active = node
+    node.node_tree.facegraft.faces_start = request.get("start", 1)
+    curves = sys.modules[f"{EXTENSION}.curves"]
+
+    def curve(label):
+        return curves.curve_of(node.id_data, node.inputs[label])
+
+    for line in request.get("edits", []):
+        exec(line, {"node": node, "curve": curve, "bpy": bpy})
+    _save(request)
+    before = scene.frame_current
+    result = _call(bpy.ops.facegraft.export_keys, filepath=request["json"])
+    values = []
+    for frame in range(scene.frame_start, scene.frame_end + 1):
+        scene.frame_set(frame)
+        values.append(curves.values_now(scene, node.name))
+    return {"result": result, "values": values, "moved": scene.frame_current if before else 0}
+
+
+def import_keys(request):
+    """Import a file of values into a fresh node, and export them again."""
+    _enable()
+    _build(request)
+    scene = bpy.context.scene
+    node = scene.compositing_node_group.nodes[request["nodes"][0]["name"]]
+    imported = _call(bpy.ops.facegraft.import_keys, filepath=request["json"])
+    again = _call(bpy.ops.facegraft.export_keys, filepath=request["json_again"])
+    return {"results": [imported, again], "active": node.name}
+
+
+def preset(request):
+    """Save a node's values as a preset, change them, and load presets."""
+    _enable()
+    _build(request)
+    scene = bpy.context.scene
+    node = scene.compositing_node_group.nodes.active
+    curves = sys.modules[f"{EXTENSION}.curves"]
+    saved = _call(bpy.ops.facegraft.save_preset, name="mine", about="a test's")
+    node.inputs["Erode"].default_value = -20.0
+    taken = _call(bpy.ops.facegraft.save_preset, name="mine")
+    loaded = {}
+    for name in ("mine", *request["presets"]):
+        loaded[name] = [_call(bpy.ops.facegraft.load_preset, preset=name)]
+        loaded[name].append(curves.values_now(scene, node.name))
+    return {"saved": saved, "taken": taken, "loaded": loaded}
+
+
+def pick(request):
+    """Choose by a click's place and by the buttons of the track list."""
+    _enable()
+    _build(request)
+    scene = bpy.context.scene
+    node = scene.compositing_node_group.nodes.active
+    settings = node.node_tree.facegraft
+    modules = {n: sys.modules[f"{EXTENSION}.{n}"] for n in ("preview", "status", "viewer")}
+    modules["preview"]._refresh(scene)
+    last = modules["status"].last(node.node_tree)
+    choices = []
+    for place, shown in request["places"]:
+        choices.append(modules["viewer"].choice_at(last, place, shown))
+    buttons = []
+    for track, extend in request["buttons"]:
+        bpy.ops.facegraft.choose_track(track=track, extend=extend)
+        buttons.append(settings.choice)
+    return {"choices": choices, "buttons": buttons, "faces": [dict(f) for f in last.faces]}
+
+
+def track(request):
+    """Track the faces that enter the first node; give the file, the settings, and a render."""
+    _enable()
+    _build(request)
+    node = bpy.context.scene.compositing_node_group.nodes.active
+    unsaved = _call(bpy.ops.facegraft.track_faces)
+    _save(request)
+    result = _call(bpy.ops.facegraft.track_faces, **request.get("options", {}))
+    settings = node.node_tree.facegraft
+    path = bpy.path.abspath(settings.faces_path)
+    _save(request)
+    rendered = render(request)
+    return {
+        "unsaved": unsaved,
+        "result": result,
+        "path": path,
+        **rendered,
+    }
+
+
+def strip_modifier(request):
+    """Render a movie strip whose compositor modifier is the baked node's group."""
+    _enable()
+    bpy.ops.wm.open_mainfile(filepath=request["blend"])
+    comp = bpy.context.scene
+    group = comp.compositing_node_group.nodes[request["node"]].node_tree
+    edit = bpy.data.scenes.new("Edit")
+    edit.frame_start, edit.frame_end = comp.frame_start, comp.frame_end
+    edit.view_settings.view_transform = "Standard"
+    edit.render.dither_intensity = 0.0
+    edit.render.resolution_x, edit.render.resolution_y = request["size"]
+    bpy.context.window.scene = edit
+    bpy.context.workspace.sequencer_scene = edit  # 5.0 crashes without it
+    strips = edit.sequence_editor_create().strips
+    strip = strips.new_image("clip", request["source"], channel=1, frame_start=1)
+    folder, first = os.path.split(request["source"])
+    for i in range(2, request["frames"] + 1):
+        strip.elements.append(first.replace("0001", f"{i:04d}"))
+    strip.frame_final_duration = request["frames"]
+    strip.modifiers.new("face", "COMPOSITOR").node_group = group
+    _set_output(edit.render, request)
+    bpy.ops.render.render(animation=True, scene="Edit")
+    return {}
+
+
+def _call(operator, **values):
+    """What an operator answers; its error text where it reports one."""
+    try:
+        return sorted(operator(**values))
+    except RuntimeError as error:
+        return str(error).strip()
+
+
+def _save(request):
+    bpy.ops.wm.save_as_mainfile(filepath=request["blend"], check_existing=False)
+
+
+def match_scene(request):
+    """Press the button that sets the scene from the clip."""
+    _enable()
+    _build(request)
+    scene = bpy.context.scene
+    node = scene.compositing_node_group.nodes.active
+    checks = sys.modules[f"{EXTENSION}.checks"]
+    scene.view_settings.view_transform = "AgX"
+    checks.read_rates(scene)
+    before = checks.warnings(scene, node)
     result = bpy.ops.facegraft.match_scene()
-    render = bpy.context.scene.render
-    clips = [c.name for c in bpy.data.movieclips]
-    return {"result": sorted(result), "fps": render.fps, "base": render.fps_base, "clips": clips}
+    render = scene.render
+    return {
+        "result": sorted(result),
+        "fps": render.fps,
+        "base": render.fps_base,
+        "size": [render.resolution_x, render.resolution_y],
+        "range": [scene.frame_start, scene.frame_end, node.node_tree.facegraft.faces_start],
+        "clips": [c.name for c in bpy.data.movieclips],
+        "before": before,
+        "after": checks.warnings(scene, node),
+    }
 
 
 def exr_pixels(request):
@@ -260,7 +426,7 @@ def _build(request):
     render.resolution_percentage = request.get("percentage", 100)
     render.fps = request.get("fps", 25)
     scene.frame_start, scene.frame_end = 1, request["frames"]
-    scene.view_settings.view_transform = "Standard"
+    scene.view_settings.view_transform = request.get("view", "Standard")
     render.dither_intensity = 0.0
     render.compositor_device = "CPU"
     tree = _new_tree()
@@ -371,6 +537,8 @@ def _configure(node, description):
     settings.model_path = description.get("model", "")
     settings.faces_path = description.get("faces", "")
     settings.on_error = description.get("on_error", "PASS")
+    for name, value in description.get("settings", {}).items():
+        setattr(settings, name, value)
     for label, value in description.get("params", {}).items():
         node.inputs[label].default_value = value
     for label, keys in description.get("keys", {}).items():
@@ -471,13 +639,17 @@ def _statuses(scene):
                 "message": last.message,
                 "faces": len(last.faces),
                 "notes": list(last.notes),
+                "shown": [dict(face) for face in last.faces],
                 "ms": dict(last.ms),
             }
     return found
 
 
 if __name__ == "__main__":
-    known = (install, describe, shoot, render, upgrade, interface, match_rate, exr_pixels)
+    known = (
+        install, describe, shoot, render, upgrade, interface, bake, keyframes, import_keys, preset,
+        pick, track, strip_modifier, match_scene, exr_pixels,
+    )  # fmt: skip
     commands = {function.__name__: function for function in known}
     answer = commands[sys.argv[1]](json.loads(sys.argv[2]))
     print(json.dumps(answer), flush=True)

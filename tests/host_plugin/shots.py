@@ -13,6 +13,7 @@ from facegraft.faces.align import align_matrix
 from facegraft.faces.face import Origin
 from facegraft.faces.faceset import Faceset, write_aligned
 from facegraft.inference import SwapModel
+from facegraft.merge.extras import NO_EXTRAS, FrameExtras
 from facegraft.merge.frame import MergedFrame, merge_frame
 from facegraft.merge.params import MergeParams
 from facegraft.model_spec import FaceType, ModelSpec
@@ -57,19 +58,18 @@ class Shot:
         index: int,
         params: Mapping[str, Any],
         image: np.ndarray | None = None,
-        scale: float = 1.0,
+        extras: FrameExtras = NO_EXTRAS,
     ) -> MergedFrame:
         """Frame `index` merged by the engine in this process, display-referred.
 
-        `image`: what enters the node where it is not the source; `scale`: its size to the clip's.
+        `image`: what enters the node where it is not the source.
         """
         if image is None:
             image = self.frames[index].astype(np.float32) / 255
         stored = Faceset.open(self.faces).by_frame_index().get(index, [])
         model = SwapModel.open(self.model)
-        return merge_frame(
-            image, [a.face for a in stored], model, parse_values(MergeParams, params)
-        )
+        faces = [aligned.face for aligned in stored]
+        return merge_frame(image, faces, model, parse_values(MergeParams, params), extras)
 
 
 def make_shot(folder: Path, count: int = FRAMES) -> Shot:

@@ -206,10 +206,21 @@ def test_the_interface_refreshes_once_per_change_and_draws_its_panels(blender: B
 
 
 @pytest.mark.parametrize("rate", [Fraction(30000, 1001), Fraction(24)])
-def test_the_scene_takes_the_clips_frame_rate(blender: Blender, shot: Shot, rate: Fraction):
+def test_the_scene_takes_the_clips_rate_size_and_length_and_no_warning_is_left(
+    blender: Blender, shot: Shot, rate: Fraction
+):
     clip = make_clip(shot.folder / "src.mp4", shot.frames, rate)
-    request = shot.request([{"name": "FG"}], source=str(clip), source_kind="MOVIE")
-    answer = blender("match_rate", **request).answer
+    request = shot.request(
+        [{"name": "FG"}], source=str(clip), source_kind="MOVIE", size=[64, 64], frames=3
+    )
+    answer = blender("match_scene", **request).answer
+    texts = "\n".join(answer["before"])
+    assert "view transform is AgX" in texts
+    assert f"The clip has {float(rate):g} frames a second, the scene 25" in texts
+    assert "The clip is 160x96 px, the render 64x64" in texts
+    assert answer["after"] == []
+    assert answer["size"] == [WIDTH, HEIGHT]
+    assert answer["range"] == [1, FRAMES, 1]
     assert answer["result"] == ["FINISHED"] and answer["clips"] == []
     assert answer["fps"] == round(rate)
     assert answer["fps"] / answer["base"] == pytest.approx(float(rate), rel=1e-5)

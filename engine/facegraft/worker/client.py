@@ -217,6 +217,42 @@ class WorkerClient:
             (x0, y0, x1, y1),
         )
 
+    def search(
+        self, rgba: np.ndarray, index: int, color: str, first: bool, timeout_s: float = MERGE_S
+    ) -> int:
+        """Find the faces of one frame of a clip, for `save_tracks`; gives their number.
+
+        rgba, color: as `merge`. index: of the frame in the clip, rising. first: begins a clip.
+        Raises: ParameterError, MissingWeights, as the worker met them; as `merge` beside.
+        """
+        height, width = _check_frame(rgba)
+        with self._lock:
+            mapping = self._mapping_of(frame_bytes(width, height))
+            self._last = {}
+            _put(mapping.frame(0, width, height), rgba, compare=False)
+            message = {
+                "type": "search",
+                "width": width,
+                "height": height,
+                "input": 0,
+                "color": color,
+                "index": index,
+                "first": first,
+            }
+            return self._call(message, timeout_s)["face_count"]
+
+    def save_tracks(
+        self, path: str, clip: Mapping[str, Any], timeout_s: float = MERGE_S
+    ) -> dict[str, Any]:
+        """Follow the faces of the frames that were searched and write them to a track file.
+
+        clip: values of ClipParams by name. Gives `frames`, `frames_without_face` and `tracks`.
+        Raises: ParameterError, WriteError as the worker met them; as `merge` beside.
+        """
+        return self._call(
+            {"type": "save_tracks", "path": _absolute(path), "clip": dict(clip)}, timeout_s
+        )
+
     def close(self) -> None:
         """Close the connection, and end the worker where this client started it."""
         self._drop_connection()

@@ -12,6 +12,7 @@ from facegraft.errors import NotAModel, ParameterError, ProtocolError
 from facegraft.faces.face import Face
 from facegraft.media.working_space import WorkingSpace, open_space
 from facegraft.merge.clip.choose import EVERYONE, FaceChoice, parse_choice
+from facegraft.merge.clip.params import ClipParams
 from facegraft.merge.params import MergeParams
 from facegraft.worker.protocol import MAX_SIDE, Message
 
@@ -93,6 +94,41 @@ def parse_merge(message: Message) -> MergeRequest:
         matte_unchanged=message.get("matte_unchanged") is True,
         frame=_whole(message, "frame", 0, 1 << 31) if message.get("frame") is not None else 0,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """A frame of a clip whose faces are to be followed."""
+
+    width: int  # px
+    height: int
+    input: int  # byte offset of the frame in the mapping
+    space: WorkingSpace
+    index: int  # of the frame in the clip
+    is_first: bool  # begins another clip
+
+
+def parse_search(message: Message) -> SearchRequest:
+    """Raises: ProtocolError for a malformed message; what `open_space` raises."""
+    return SearchRequest(
+        width=_whole(message, "width", 1, MAX_SIDE),
+        height=_whole(message, "height", 1, MAX_SIDE),
+        input=_whole(message, "input", 0, 1 << 62),
+        space=space_of(text_of(message, "color")),
+        index=_whole(message, "index", 0, 1 << 31),
+        is_first=message.get("first") is True,
+    )
+
+
+def parse_save_tracks(message: Message) -> tuple[Path, ClipParams]:
+    """Where the tracks go, and how they are steadied.
+
+    Raises: ProtocolError for a malformed message, ParameterError for values out of range.
+    """
+    path = Path(text_of(message, "path"))
+    if not path.is_absolute():
+        raise ParameterError(f"the tracks' path {str(path)!r} is relative; give the whole path")
+    return path, parse_values(ClipParams, _object(message, "clip"))
 
 
 def space_of(name: str) -> WorkingSpace:

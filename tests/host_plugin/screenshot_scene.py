@@ -1,0 +1,98 @@
+"""The compositor with a FaceGraft node at work, for the pictures in the documentation.
+
+    blender --python screenshot_scene.py -- REQUEST.json       (a Blender with a window)
+
+The request is that of `install/demo/scene.py`, and `frame`, `ready` and `done`: once the node's
+face is in the backdrop the file `ready` is written, and Blender ends when `done` is there. The
+picture is taken from outside (docs/blender.md says how), since Blender's own screenshots from a
+script are black.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import bpy  # pyright: ignore[reportMissingImports]
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+EXTENSION = "bl_ext.user_default.facegraft"
+TICK_S = 0.5
+REST_TICKS = 6  # until the last redraw is on the screen
+SETTLE_TICKS = 2  # a workspace needs a moment before its editors have a size
+
+
+class Show:
+    """Called by a timer; each call does the next thing and says when to come again."""
+
+    def __init__(self, request):
+        self.request = request
+        self.steps = iter(self.run())
+
+    def __call__(self):
+        return next(self.steps, None)
+
+    def run(self):
+        bpy.context.window.workspace = bpy.data.workspaces["Compositing"]
+        yield from [TICK_S] * SETTLE_TICKS
+        tree, node, output = self.build()
+        self.arrange(tree, node, output)
+        yield from [TICK_S] * SETTLE_TICKS
+        status = sys.modules[f"{EXTENSION}.status"]
+        while True:
+            last = status.last(node.node_tree)
+            if last is not None and last.frame == self.request["frame"]:
+                break
+            yield TICK_S
+        print(f"status: {last}", flush=True)
+        yield from [TICK_S] * REST_TICKS
+        Path(self.request["ready"]).write_text(last.outcome.value, encoding="utf-8")
+        while not Path(self.request["done"]).exists():
+            yield TICK_S
+        bpy.ops.wm.quit_blender()
+
+    def build(self):
+        sys.path.insert(0, str(REPOSITORY / "install" / "demo"))
+        import scene as demo  # pyright: ignore[reportMissingImports]
+
+        tree, node, output = demo.build(self.request)
+        viewer = tree.nodes.new("CompositorNodeViewer")
+        tree.links.new(node.outputs["Image"], viewer.inputs[0])
+        viewer.location = (330, -250)
+        output.location = (330, 0)
+        tree.nodes.active = node
+        settings = node.node_tree.facegraft
+        settings.on_error = "PASS"
+        settings.show_faces = self.request.get("show_faces", False)
+        bpy.context.scene.frame_set(self.request["frame"])
+        return tree, node, output
+
+    def arrange(self, tree, node, output):
+        """One wide compositor with its sidebar on our tab, the clip in its backdrop."""
+        window = bpy.context.window
+        area = max(window.screen.areas, key=lambda a: (a.type == "NODE_EDITOR", a.width))
+        space = area.spaces.active
+        space.node_tree_sub_type = "SCENE"
+        space.show_backdrop = True
+        space.show_region_ui = True
+        space.backdrop_zoom = self.request["zoom"]
+        space.backdrop_offset = self.request["offset"]
+        sidebar = next(r for r in area.regions if r.type == "UI")
+        sidebar.active_panel_category = "FaceGraft"
+        for other in tree.nodes:
+            other.select = other == node
+        region = next(r for r in area.regions if r.type == "WINDOW")
+        with bpy.context.temp_override(window=window, area=area, region=region, space_data=space):
+            bpy.ops.node.view_all()
+            bpy.ops.screen.screen_full_area(use_hide_panels=False)
+
+
+def main():
+    import addon_utils  # pyright: ignore[reportMissingImports]
+
+    request = json.loads(Path(sys.argv[sys.argv.index("--") + 1]).read_text(encoding="utf-8"))
+    assert addon_utils.enable(EXTENSION) is not None, "the extension is not installed"
+    bpy.app.timers.register(Show(request), first_interval=TICK_S)
+
+
+if __name__ == "__main__":
+    main()
