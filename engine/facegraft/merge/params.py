@@ -207,7 +207,7 @@ class MergeParams:
     feather_top: float = control(
         0.0,
         label="Feather top",
-        help="Fade the mask in from its upper end, over the forehead",
+        help="Fade the mask in from its upper edge, over the forehead",
         hard=(0.0, 500.0),
         soft=(0.0, 200.0),
         unit=_SQUARE,
@@ -216,7 +216,7 @@ class MergeParams:
     feather_bottom: float = control(
         0.0,
         label="Feather bottom",
-        help="Fade the mask in from its lower end, under the chin",
+        help="Fade the mask in from its lower edge, under the chin",
         hard=(0.0, 500.0),
         soft=(0.0, 200.0),
         unit=_SQUARE,
@@ -225,7 +225,7 @@ class MergeParams:
     feather_left: float = control(
         0.0,
         label="Feather left",
-        help="Fade the mask in from the picture's left end of an upright face",
+        help="Fade the mask in from its left edge in the picture of an upright face",
         hard=(0.0, 500.0),
         soft=(0.0, 200.0),
         unit=_SQUARE,
@@ -234,7 +234,7 @@ class MergeParams:
     feather_right: float = control(
         0.0,
         label="Feather right",
-        help="Fade the mask in from the picture's right end of an upright face",
+        help="Fade the mask in from its right edge in the picture of an upright face",
         hard=(0.0, 500.0),
         soft=(0.0, 200.0),
         unit=_SQUARE,
@@ -269,6 +269,7 @@ class MergeParams:
         label="Sharpen amount",
         help="Strength of sharpening; negative softens",
         hard=(-100.0, 100.0),
+        soft=(-50.0, 20.0),
         group="Detail",
     )
     denoise: float = control(
