@@ -203,7 +203,14 @@ def _yuv_frame(planes: list[np.ndarray], pix_fmt: str, bits: int) -> av.VideoFra
 @pytest.mark.parametrize("color_range", ["tv", "pc"])
 @pytest.mark.parametrize(
     ("pix_fmt", "bits"),
-    [("yuv420p", 8), ("yuv422p", 8), ("yuv444p", 8), ("yuv420p10le", 10), ("yuv444p12le", 12)],
+    [
+        ("yuv420p", 8),
+        ("yuv422p", 8),
+        ("yuv444p", 8),
+        ("yuv420p10le", 10),
+        ("yuv422p10le", 10),
+        ("yuv444p12le", 12),
+    ],
 )
 def test_yuv_becomes_rgb_by_the_closed_form_of_its_tags(
     tmp_path, matrix, color_range, pix_fmt, bits

@@ -25,6 +25,7 @@ from facegraft.media.images import to_depth
 from facegraft.media.planes import make_frame
 from facegraft.media.source import ColorTags
 from facegraft.media.tags import (
+    HDR_TRANSFERS,
     MATRICES,
     PRIMARIES,
     RANGES,
@@ -67,6 +68,11 @@ class VideoWriter:
     ) -> None:
         name, line = find_codec(codec, path.suffix)
         self._depth, self._pix_fmt = choose_format(name, bit_depth, alpha)
+        if self._depth == 8 and color is not None and color.transfer in HDR_TRANSFERS:
+            raise ParameterError(
+                f"{name} stores 8 bit here, {color.transfer} (HDR) needs 10 or it shows bands; use "
+                "h265, prores or, in mkv or mov, lossless"
+            )
         options = dict(line.options)
         if crf is not None and line.crf is None:
             raise ParameterError(f"{name} has no crf; h264 and h265 have")

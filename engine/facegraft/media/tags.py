@@ -62,6 +62,8 @@ MATRICES: Names = MappingProxyType(
 )
 RANGES: Names = MappingProxyType({1: "tv", 2: "pc"})
 
+HDR_TRANSFERS = frozenset({"smpte2084", "arib-std-b67"})  # PQ and HLG
+
 # red and blue luma weights of the matrices that a weighted sum describes
 LUMA_WEIGHTS: Mapping[str, tuple[float, float]] = MappingProxyType(
     {
