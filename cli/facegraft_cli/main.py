@@ -1,10 +1,8 @@
 """`facegraft`: the command group, global options, and how errors become messages and exit codes.
 
-Commands are imported when they are named, so that `--help` starts without OpenCV or torch.
 Exit codes: see `exit_codes.py`.
 """
 
-import importlib
 import logging
 import sys
 from typing import Any
@@ -14,12 +12,13 @@ import click
 import facegraft
 from facegraft.errors import Cancelled, FacegraftError
 from facegraft_cli.exit_codes import STOPPED, exit_code_of
+from facegraft_cli.lazy import LazyGroup
 
 # command -> (module, attribute, one line for the overview)
 COMMANDS = {
     "video": ("video", "video", "Movies to frames and frames to movies."),
     "extract": ("faces", "extract", "Find the faces of a clip and cut them into a faceset."),
-    "faceset": ("faceset", "faceset", "Who is in a faceset, what to look at, DeepFaceLab's."),
+    "faceset": ("faceset", "faceset", "Look at facesets, change them, take changes back."),
     "train": ("model", "train", "Train a model on two facesets."),
     "model": ("model_tools", "model", "Look at a model, change a run's options, time-lapse."),
     "import-dfl": ("dfl", "import_dfl", "Take over a model that DeepFaceLab trained."),
@@ -35,24 +34,12 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported on use."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, attribute, _ = COMMANDS[cmd_name]
-        return getattr(importlib.import_module(f"facegraft_cli.{module}"), attribute)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    package="facegraft_cli",
+    table=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(facegraft.__version__, prog_name="facegraft")
 @click.option("-v", "--verbose", is_flag=True, help="Log decisions: device, fallbacks, files.")
 @click.pass_context

@@ -1,0 +1,21 @@
+"""`facegraft faceset`: what can be done with a faceset as a whole, one file per subject."""
+
+import click
+
+from facegraft_cli.lazy import LazyGroup
+
+# command -> (module of this package, attribute, one line for the overview)
+COMMANDS = {
+    "tracks": ("tracks", "tracks", "Who is in it, by tracks."),
+    "check": ("check", "check", "Frames of a clip that should be looked at."),
+    "import-dfl": ("dfl", "import_dfl", "Take over DeepFaceLab's aligned faces."),
+    "export-dfl": ("dfl", "export_dfl", "Write aligned faces for DeepFaceLab."),
+}
+
+
+@click.group(cls=LazyGroup, package="facegraft_cli.faceset", table=COMMANDS)
+def faceset() -> None:
+    """Facesets: look at them, change them, take changes back.
+
+    Every change is noted in the set before it is made; `facegraft faceset undo` takes it back.
+    """
