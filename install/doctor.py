@@ -20,6 +20,7 @@ _PROBE = r"""
 import json, importlib.metadata as m, importlib.util as u
 found = {"packages": {}, "missing": []}
 names = {"numpy": "numpy", "scipy": "scipy", "cv2": "opencv-python-headless", "av": "av",
+    "OpenEXR": "OpenEXR",
     "click": "click", "rich": "rich", "torch": "torch", "onnx": "onnx",
     "safetensors": "safetensors"}
 for module, name in names.items():

@@ -10,6 +10,7 @@ from facegraft.faces.clip import Detector
 from facegraft.media.open import open_source
 from facegraft_cli.options import collect, table_options
 from facegraft_cli.report import terminal_progress
+from facegraft_cli.space import space_options
 
 NAMES_SHOWN = 12  # frames without a face that the report lists before it points to the file
 
@@ -18,6 +19,7 @@ NAMES_SHOWN = 12  # frames without a face that the report lists before it points
 @click.argument("clip", type=click.Path(path_type=Path))
 @click.argument("faceset", type=click.Path(path_type=Path))
 @table_options(ExtractParams)
+@space_options
 @click.option(
     "--config",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -35,9 +37,11 @@ def extract(
     config: Path | None,
     debug: Path | None,
     overwrite: bool,
+    working_space: str,
+    layer: str,
     **values: Any,
 ) -> None:
-    """Find the faces of CLIP (a movie, a folder of images, or name.####.png) and write each as an
+    """Find the faces of CLIP (a movie, a folder of images, or name.####.exr) and write each as an
     aligned image into the folder FACESET.
 
     \b
@@ -47,7 +51,10 @@ def extract(
       facegraft extract dst.mp4 dst_faces --debug dst_debug
     """
     params = collect(ExtractParams, values, config)
-    with open_source(clip) as source, terminal_progress() as progress:
+    with (
+        open_source(clip, space=working_space, layer=layer) as source,
+        terminal_progress() as progress,
+    ):
         detector = make_detector(params.backend, params.small_faces)
         report = extract_faces(source, faceset, params, detector, progress, debug, overwrite)
     click.echo(describe(report, faceset))

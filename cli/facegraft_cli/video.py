@@ -11,6 +11,7 @@ from facegraft.media.convert import assemble_frames, extract_frames
 from facegraft.media.images import JPEG_QUALITY
 from facegraft.media.open import open_source
 from facegraft_cli.report import terminal_progress
+from facegraft_cli.space import space_options
 
 PATH = click.Path(path_type=Path)
 MAX_FPS = 1000  # frames/s; beyond any camera, so a typing error
@@ -58,10 +59,11 @@ def video() -> None:
 @click.option(
     "--format",
     "kind",
-    type=click.Choice(["png", "jpg", "tiff"]),
+    type=click.Choice(["png", "jpg", "tiff", "exr"]),
     default="png",
     show_default=True,
-    help="Image format; png and tiff keep 16 bit and alpha, jpg stores 8 bit.",
+    help="Image format; png and tiff keep 16 bit and alpha, jpg stores 8 bit, exr scene-linear "
+    "light.",
 )
 @click.option(
     "--quality",
@@ -71,8 +73,16 @@ def video() -> None:
     help="JPEG quality.",
 )
 @click.option("--overwrite", is_flag=True, help="Remove the folder's images first.")
+@space_options
 def extract(
-    clip: Path, folder: Path, fps: Fraction | None, kind: str, quality: int, overwrite: bool
+    clip: Path,
+    folder: Path,
+    fps: Fraction | None,
+    kind: str,
+    quality: int,
+    overwrite: bool,
+    working_space: str,
+    layer: str,
 ) -> None:
     """Write the frames of CLIP into FOLDER, each named by its index (000000.png).
 
@@ -84,7 +94,10 @@ def extract(
       facegraft video extract dst.mp4 dst_frames
       facegraft video extract src.mov src_frames --fps 8 --format jpg
     """
-    with terminal_progress() as progress, open_source(clip) as source:
+    with (
+        terminal_progress() as progress,
+        open_source(clip, space=working_space, layer=layer) as source,
+    ):
         result = extract_frames(
             source,
             folder,
@@ -131,6 +144,7 @@ def extract(
     is_flag=True,
     help="Keep every pixel exactly: ffv1 in mkv, png in mov, h264-rgb in mp4 (8 bit).",
 )
+@space_options
 def assemble(
     folder: Path,
     out: Path,
@@ -140,6 +154,8 @@ def assemble(
     codec: str | None,
     crf: int | None,
     lossless: bool,
+    working_space: str,
+    layer: str,
 ) -> None:
     """Join the images of FOLDER into the movie OUT (.mp4, .mov or .mkv).
 
@@ -156,7 +172,10 @@ def assemble(
     if lossless and (codec is not None or crf is not None):
         raise click.UsageError("--lossless chooses codec and quality itself; leave them out")
     chosen = VideoCodec.LOSSLESS if lossless else VideoCodec(codec or VideoCodec.H264)
-    with terminal_progress() as progress, open_source(folder) as source:
+    with (
+        terminal_progress() as progress,
+        open_source(folder, space=working_space, layer=layer) as source,
+    ):
         model = None if like is None else open_source(like)
         try:
             assemble_frames(
