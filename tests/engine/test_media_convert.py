@@ -10,6 +10,7 @@ from facegraft.media.convert import assemble_frames, extract_frames, thin
 from facegraft.media.images import read_image_file
 from facegraft.media.open import open_source
 from facegraft.progress import Silent
+from tests.engine.exr_files import write_exr
 from tests.synthetic import make_clip, numbered_frames, picture, read_number
 
 
@@ -146,3 +147,35 @@ def test_a_cancelled_assembly_leaves_no_movie(tmp_path, clip):
     with open_source(clip) as source, pytest.raises(Cancelled):
         assemble_frames(source, tmp_path / "out.mp4", progress=_StopAfter(5))
     assert _files(tmp_path) == ["clip.mp4"]
+
+
+def test_a_movie_as_exr_is_linear_light_that_gives_the_movie_back(tmp_path, clip):
+    with open_source(clip) as source:
+        result = extract_frames(source, tmp_path / "exr", suffix=".exr")
+        assert result.written == source.info.frame_count
+        again = extract_frames(source, tmp_path / "exr", suffix=".exr")
+        assert (again.written, again.kept) == (0, result.written)
+        with open_source(tmp_path / "exr") as frames:
+            assert frames.info.is_float and frames.info.space.name == "linear_rec709"
+            assert [frame.name for frame in frames][:2] == ["000000", "000001"]
+            for light, stored in zip(frames, source, strict=True):
+                np.testing.assert_array_equal(light.image_u8, stored.pixels)
+
+
+def test_exr_frames_become_a_movie_with_display_pixels_and_tags(tmp_path):
+    """Light above 1 is clipped; ACEScg is taken from the header's primaries."""
+    ap1 = (0.713, 0.293, 0.165, 0.83, 0.128, 0.044, 0.32168, 0.33767)
+    light = np.full((16, 32), 0.18, np.float16)
+    light[:, 16:] = 5
+    for index in range(2):
+        planes = {channel: light for channel in "RGB"}
+        write_exr(tmp_path / "in" / f"s.{index:04d}.exr", planes, chromaticities=ap1)
+    with open_source(tmp_path / "in") as source:
+        assert source.info.space.name == "acescg"
+        assemble_frames(source, tmp_path / "out.mkv", codec="lossless")
+    with open_source(tmp_path / "out.mkv") as movie:
+        assert (movie.info.color.transfer, movie.info.color.primaries) == ("iec61966-2-1", "bt709")
+        pixels = movie[1].pixels
+    grey = round((1.055 * 0.18 ** (1 / 2.4) - 0.055) * 65535)
+    assert np.abs(pixels[:, :16].astype(int) - grey).max() < 30  # a half float's step
+    assert (pixels[:, 16:] == 65535).all()
