@@ -9,7 +9,9 @@
     ├── FacesetError
     │   ├── EmptyFaceset        a folder without a single aligned face
     │   ├── BadAlignedImage     one image that is corrupt or carries no metadata of ours
-    │   └── FutureVersion       written by a newer FaceGraft than this one
+    │   ├── FutureVersion       written by a newer FaceGraft than this one
+    │   ├── SetInUse            a faceset that another process changes
+    │   └── JournalError        noted changes of a set that cannot be taken back
     ├── WeightsError
     │   ├── MissingWeights      a network file that is not installed
     │   └── BadWeights          a file whose digest or content is not what it claims
@@ -63,6 +65,12 @@ class BadAlignedImage(FacesetError, ValueError): ...
 
 
 class FutureVersion(FacesetError, ValueError): ...
+
+
+class SetInUse(FacesetError, BlockingIOError): ...
+
+
+class JournalError(FacesetError, ValueError): ...
 
 
 class WeightsError(FacegraftError): ...

@@ -1,50 +1,13 @@
-"""One training at a time in a run's folder.
+"""One training at a time in a run's folder."""
 
-The operating system holds the lock and drops it however the process ends, so a kill never blocks a
-run. The file names the holder for the one who is refused; what it says counts for nothing else.
-"""
-
-import json
-import logging
-import os
-import socket
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from facegraft.errors import RunInUse
-from facegraft.files import write_error
+from facegraft.folder_lock import hold_lock
 
 LOCK_NAME = "train.lock"
-_PATIENCE_S = 1.0  # a process that is being killed, or its newest fork, lets go a moment later
-_TRY_EVERY_S = 0.05
-
-_log = logging.getLogger(__name__)
-_open_locks: set[int] = set()  # file descriptors, which a forked child must not keep locked
-
-if sys.platform == "win32":
-    import msvcrt
-
-    _BYTE = 1 << 30  # far behind the text, which others could not read while it is locked
-
-    def _try_lock(handle: int) -> None:
-        os.lseek(handle, _BYTE, os.SEEK_SET)
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-
-else:
-    import fcntl
-
-    def _try_lock(handle: int) -> None:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    def _close_in_child() -> None:
-        for handle in _open_locks:
-            os.close(handle)
-        _open_locks.clear()
-
-    os.register_at_fork(after_in_child=_close_in_child)
 
 
 @contextmanager
@@ -53,55 +16,12 @@ def lock_run(run_folder: Path) -> Iterator[None]:
 
     Raises: RunInUse naming process and machine of the training that holds it, WriteError.
     """
-    path = run_folder / LOCK_NAME
-    try:
-        run_folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise write_error(path, error) from error
-    _open_locks.add(handle)
-    try:
-        try:
-            _lock_patiently(handle)
-        except (BlockingIOError, PermissionError) as error:
-            raise RunInUse(
-                f"{run_folder} is being trained by {_holder(path)}; stop that training (Ctrl-C in "
-                "its terminal), or train into another folder"
-            ) from error
-        except OSError as error:  # some network disks
-            _log.warning("%s can not be locked (%s); start no second training", path, error)
-        _write_holder(handle)
+
+    def in_use(holder: str) -> RunInUse:
+        return RunInUse(
+            f"{run_folder} is being trained by {holder}; stop that training (Ctrl-C in its "
+            "terminal), or train into another folder"
+        )
+
+    with hold_lock(run_folder / LOCK_NAME, in_use):
         yield
-    finally:
-        _open_locks.discard(handle)
-        os.close(handle)
-
-
-def _lock_patiently(handle: int) -> None:
-    deadline = time.monotonic() + _PATIENCE_S
-    while True:
-        try:
-            return _try_lock(handle)
-        except (BlockingIOError, PermissionError):
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(_TRY_EVERY_S)
-
-
-def _write_holder(handle: int) -> None:
-    holder = {
-        "pid": os.getpid(),
-        "host": socket.gethostname(),
-        "since": time.strftime("%Y-%m-%d %H:%M:%S"),
-    }
-    os.lseek(handle, 0, os.SEEK_SET)
-    os.truncate(handle, 0)
-    os.write(handle, json.dumps(holder).encode())
-
-
-def _holder(path: Path) -> str:
-    try:
-        holder = json.loads(path.read_text(encoding="utf-8"))
-        return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
-    except (OSError, ValueError, KeyError, TypeError):  # it has only just begun
-        return "another process"
