@@ -47,6 +47,9 @@ class _Lines:
     def advance(self, count: int = 1, note: str = "") -> None:
         self._done += count
 
+    def ask_to_stop(self) -> None:
+        self.cancelled = True  # and no line, since the signal may have come in the midst of one
+
     def take_requests(self) -> list[Request]:
         return []
 

@@ -90,6 +90,10 @@ class TerminalProgress:
         style = "bold red" if text.startswith("WARNING") else None
         self.console.print(text, style=style, highlight=False, markup=False)
 
+    def ask_to_stop(self) -> None:
+        self.cancelled = True
+        self.note("stopping after this step and saving; press Ctrl-C again to stop at once")
+
     def end(self, text: str, values: Mapping[str, Any]) -> None:
         """The command's closing report, on standard output; `values` are for programs."""
         self._bar.stop()
@@ -165,7 +169,9 @@ class Stoppable(Protocol):
 
     cancelled: bool
 
-    def note(self, text: str) -> None: ...
+    def ask_to_stop(self) -> None:
+        """Called in a signal handler: set `cancelled`."""
+        ...
 
 
 @contextmanager
@@ -175,8 +181,7 @@ def stops_on_signals(progress: Stoppable) -> Iterator[None]:
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         if progress.cancelled:
             raise KeyboardInterrupt
-        progress.cancelled = True
-        progress.note("stopping after this step and saving; press Ctrl-C again to stop at once")
+        progress.ask_to_stop()
 
     in_main_thread = threading.current_thread() is threading.main_thread()
     before = {s: signal.signal(s, interrupt) for s in _STOP_SIGNALS} if in_main_thread else {}

@@ -16,7 +16,7 @@ from facegraft.merge.run import MergeReport, merge_clip
 from facegraft.progress import Progress
 from facegraft_cli.exit_codes import WITHOUT_FACE
 from facegraft_cli.merge.closing import describe, to_values
-from facegraft_cli.merge.controls import chosen_controls, control_options
+from facegraft_cli.merge.controls import check_needs, chosen_controls, control_options
 from facegraft_cli.merge.device import chosen_device, device_options
 from facegraft_cli.merge.face_choice import Chooser, clip_params, face_options
 from facegraft_cli.merge.frame_range import FrameRange, chosen_frames, range_options
@@ -27,11 +27,11 @@ from facegraft_cli.merge.inputs import (
     open_networks,
     tell_records,
 )
-from facegraft_cli.merge.outputs import chosen_outputs, output_options
+from facegraft_cli.merge.outputs import chosen_outputs, is_movie, output_options
 from facegraft_cli.merge.suspicions import report_options, report_suspicious
-from facegraft_cli.merge.working_space import space_options
 from facegraft_cli.options import GroupedCommand
 from facegraft_cli.progress_lines import reporter
+from facegraft_cli.space import space_options
 
 
 @click.command(cls=GroupedCommand)
@@ -74,6 +74,7 @@ def merge(context: click.Context, clip: Path, out: Path, **values: Any) -> None:
         keeps = looks_along(animation.constants)
         networks = stack.enter_context(open_networks(values, device, keeps))
         mattes = stack.enter_context(host_mattes(values["host_matte"], source.info))
+        check_needs(animation, frames.indices, networks, mattes is not None)
         tell_records(networks.models, progress)
         chooser = Chooser(source, clip_params(values), values["recognition"], device, progress)
         job = MergeJob(
@@ -104,8 +105,9 @@ def _run(
     info = source.info
     audio = info.has_audio and not values["no_audio"]
     if audio and not frames.is_from_start:
-        progress.note("no sound: --frames does not begin with the clip, or has gaps")
         audio = False
+        if is_movie(out):
+            progress.note("no sound: --frames does not begin with the clip, or has gaps")
     with open_outputs(
         out,
         chosen_outputs(values),

@@ -7,6 +7,7 @@ import click
 
 from facegraft.media.codecs import VideoCodec
 from facegraft.media.exr_writer import COMPRESSIONS
+from facegraft.media.sequence import FRAME_SUFFIXES
 from facegraft.merge.out.outputs import OUTPUTS
 from facegraft_cli.options import option_in, together
 
@@ -38,6 +39,12 @@ output_options = together(
     ),
     option_in(SECTION, "--no-audio", is_flag=True, help="Leave the clip's sound out."),
 )
+
+
+def is_movie(out: Path) -> bool:
+    """Whether OUT names a movie, and no images."""
+    suffix = out.suffix.lower()
+    return bool(suffix) and suffix not in FRAME_SUFFIXES and not out.is_dir()
 
 
 def chosen_outputs(values: dict[str, Any]) -> dict[str, Path]:
