@@ -57,8 +57,8 @@ class ClipParams:
     steady_crop: float = control(
         0.0,
         label="Steady crop",
-        help="Smooth size and tilt of the face's square further than its landmarks, which flicker "
-        "more than a head does",
+        help="Smooth size and tilt of the face's square further than its landmarks, for faces that "
+        "pump or rock; more than 2 begins to lag behind real turns",
         hard=(0.0, 50.0),
         soft=(0.0, 15.0),
         unit="frames",

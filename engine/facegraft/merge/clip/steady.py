@@ -1,11 +1,10 @@
 """Faces over time: steady landmarks, a steadier square, short gaps bridged, neighbours weighed.
 
 Everything runs along tracks, which end at cuts, and looks both ways, so nothing lags. Landmarks
-are smoothed by local lines with Gaussian weights (`faces/track.py`). The square that they lay out
-jitters in size and tilt more than a head can: those two are smoothed further by moving the 68
-points as one rigid piece, so that expression and place stay. In a gap each point goes from where it
-was to where it comes back on a monotone cubic (PCHIP: Fritsch and Butland 1984), which never
-overshoots.
+are smoothed by local lines with Gaussian weights (`faces/track.py`). Size and tilt of the square
+that they lay out can be smoothed further, by moving the 68 points as one rigid piece, so that
+expression and place stay. In a gap each point goes from where it was to where it comes back on a
+monotone cubic (PCHIP: Fritsch and Butland 1984), which never overshoots.
 """
 
 import math
