@@ -1,4 +1,4 @@
-"""The parameter page is the option tables, nothing more and nothing older."""
+"""The pages made from the option tables are these tables, nothing more and nothing older."""
 
 import subprocess
 import sys
@@ -7,6 +7,6 @@ from pathlib import Path
 SCRIPT = Path(__file__).parent.parent / "install" / "parameter_page.py"
 
 
-def test_the_page_is_current() -> None:
+def test_the_pages_are_current() -> None:
     result = subprocess.run([sys.executable, SCRIPT, "--check"], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

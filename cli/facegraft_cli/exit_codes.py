@@ -1,13 +1,4 @@
-"""What the process tells a shell or a render farm by its exit code.
-
-0    done
-1    failed: an error that is none of the others
-2    wrong usage of the command line
-3    bad input: a value, a clip, a faceset, a model or a network that cannot be used
-4    done, but frames were without a face, where --fail-without-face asks
-5    out of disk, or over a quota; free some and run again with --skip-existing
-130  stopped by Ctrl-C, or by SIGTERM; what is done is kept
-"""
+"""What the process tells a shell or a render farm by its exit code; MEANINGS is the list."""
 
 import errno
 
@@ -31,6 +22,16 @@ BAD_INPUT = 3
 WITHOUT_FACE = 4
 OUT_OF_DISK = 5
 STOPPED = 130
+
+MEANINGS = {  # docs/merge.md shows them
+    DONE: "done",
+    FAILED: "failed: an error that is none of the others",
+    USAGE: "wrong usage of the command line",
+    BAD_INPUT: "bad input: a value, a clip, a faceset, a model or a network that cannot be used",
+    WITHOUT_FACE: "done, but frames were without a face, where `--fail-without-face` asks",
+    OUT_OF_DISK: "out of disk, or over a quota; free some and run again with `--skip-existing`",
+    STOPPED: "stopped by Ctrl-C or SIGTERM; finished images are kept",
+}
 
 _BAD_INPUT = (
     ParameterError,
