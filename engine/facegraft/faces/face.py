@@ -71,6 +71,8 @@ class AlignedFace:
     landmarks:        (68, 2) float32 in *frame* pixels, like `face.landmarks`.
     frame_to_aligned: (2, 3) float64, frame pixels to this square of `size` px.
     imported:         JSON values of another program's that have no place here, for the way back.
+    mask_by:          what computed the stored mask, as "run ben_mask"; "" where a person drew it,
+                      another program did, or there is none.
     """
 
     path: Path
@@ -84,6 +86,7 @@ class AlignedFace:
     brow_amount: float = 1.0  # how far the hull mask raises the brows, see `raise_brows`
     polygons: tuple[Polygon, ...] = ()
     imported: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    mask_by: str = ""
 
     @property
     def landmarks(self) -> np.ndarray:

@@ -17,7 +17,13 @@ from facegraft.errors import BadAlignedImage, EmptyFaceset, SourceNotFound
 from facegraft.faces.align import align_matrix, compose, invert, scaled
 from facegraft.faces.face import AlignedFace, Face, Origin, Polygon
 from facegraft.faces.landmarks import Pose
-from facegraft.faces.metadata import embed, read_mask_file, read_metadata
+from facegraft.faces.metadata import (
+    MASK_LIMIT,
+    embed,
+    read_mask_file,
+    read_metadata,
+    without_metadata,
+)
 from facegraft.files import write_atomic
 from facegraft.model_spec import FaceType
 
@@ -171,6 +177,27 @@ def read_mask(face: AlignedFace) -> np.ndarray | None:
     return mask
 
 
+def rewritten(aligned: AlignedFace, mask: np.ndarray | None) -> bytes:
+    """The face's file with what `aligned` says and this mask or none; the picture's bytes stay.
+
+    mask: (H, W) uint8, 255 face, of the whole square at any size; halved until it fits.
+    Raises: BadAlignedImage.
+    """
+    try:
+        picture = without_metadata(aligned.path.read_bytes())
+    except OSError as error:
+        raise BadAlignedImage(f"{aligned.path} cannot be read: {error.strerror}") from error
+    return embed(picture, _to_values(aligned), b"" if mask is None else encode_mask(mask))
+
+
+def encode_mask(mask: np.ndarray) -> bytes:
+    """(H, W) uint8 as a PNG file that fits into an aligned image, at half its size if need be."""
+    encoded = cv2.imencode(".png", mask)[1].tobytes()
+    if len(encoded) <= MASK_LIMIT:
+        return encoded
+    return encode_mask(cv2.resize(mask, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+
+
 def reframe_matrix(face: AlignedFace, face_type: FaceType, size: int) -> np.ndarray:
     """(2, 3): from the stored square to a square of another type and size of the same face."""
     if face_type is face.face_type:  # keep a hand-made framing
@@ -201,6 +228,8 @@ def _to_values(aligned: AlignedFace) -> dict[str, Any]:
             {"is_face": p.is_face, "points": [[round(x, 3), round(y, 3)] for x, y in p.points]}
             for p in aligned.polygons
         ]
+    if aligned.mask_by:
+        values["mask_by"] = aligned.mask_by
     if aligned.imported:
         values["imported"] = dict(aligned.imported)
     return values
@@ -230,6 +259,7 @@ def _from_values(path: Path, values: dict[str, Any]) -> AlignedFace:
             for p in values.get("polygons", ())
         ),
         imported=dict(values.get("imported", {})),
+        mask_by=str(values.get("mask_by", "")),
     )
 
 

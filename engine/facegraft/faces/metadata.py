@@ -75,6 +75,47 @@ def _comment(body: bytes) -> bytes:
     return b"\xff" + bytes([_COM]) + struct.pack(">H", len(body) + 2) + body
 
 
+def without_metadata(encoded: bytes) -> bytes:
+    """The PNG or JPEG file as it was before `embed`: picture, other programs' chunks and all.
+
+    Raises: BadAlignedImage for other formats.
+    """
+    if encoded.startswith(_PNG_SIGNATURE):
+        return _without(encoded, len(_PNG_SIGNATURE), _png_step)
+    if encoded.startswith(_JPEG_HEAD):
+        return _without(encoded, len(_JPEG_HEAD), _jpeg_step)
+    raise BadAlignedImage("aligned images are PNG or JPEG; choose .png or .jpg")
+
+
+def _without(encoded: bytes, at: int, step: Callable[[bytes, int], tuple[int, bool]]) -> bytes:
+    kept = [encoded[:at]]
+    while True:
+        end, is_ours = step(encoded, at)
+        if end <= at:  # the picture itself begins
+            return b"".join([*kept, encoded[at:]])
+        if not is_ours:
+            kept.append(encoded[at:end])
+        at = end
+
+
+def _png_step(data: bytes, at: int) -> tuple[int, bool]:
+    """Where the chunk at `at` ends, and whether it is ours; `at` itself for the pixels."""
+    if at + 8 > len(data) or data[at + 4 : at + 8] == b"IDAT":
+        return at, False
+    length, kind = struct.unpack(">I4s", data[at : at + 8])
+    is_ours = kind == _MASK_CHUNK or (kind == b"iTXt" and data.startswith(_ITXT_HEAD, at + 8))
+    return at + 12 + length, is_ours
+
+
+def _jpeg_step(data: bytes, at: int) -> tuple[int, bool]:
+    """The same for a segment of a JPEG file."""
+    if at + 4 > len(data) or data[at] != 0xFF or data[at + 1] == 0xDA:
+        return at, False
+    length = struct.unpack(">H", data[at + 2 : at + 4])[0]
+    is_ours = data[at + 1] == _COM and data.startswith(COMMENT_PREFIXES, at + 4)
+    return at + 2 + length, is_ours
+
+
 def read_mask_file(path: Path) -> bytes | None:
     """The image file of the mask inside an aligned image, None where it has none.
 
