@@ -84,8 +84,9 @@ def make_shot(folder: Path, count: int = FRAMES) -> Shot:
         face = face_at(60 + 10 * index, 55, 40)
         matrix = align_matrix(face.landmarks, FaceType.FULL, 64)
         square = cv2.warpAffine(frame, matrix, (64, 64))
-        origin = Origin("src", f"{index:05d}", index, f"{index}/25", WIDTH, HEIGHT, "drawn 1")
-        write_aligned(faces / f"{index:05d}_0.png", square, face, FaceType.FULL, matrix, origin)
+        name = f"src_{index + 1:04d}"
+        origin = Origin("src_####.png", name, index, f"{index}/25", WIDTH, HEIGHT, "drawn 1")
+        write_aligned(faces / f"{name}_0.png", square, face, FaceType.FULL, matrix, origin)
     y, x = np.mgrid[0:64, 0:64] - 31.5
     disc = (np.hypot(x, y) < 24).astype(np.float32)
     model = write_dfm(folder / "negative.dfm", 64, (-1, -1, -1), (1, 1, 1), disc, disc, spec=SPEC)
