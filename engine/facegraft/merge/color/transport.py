@@ -26,7 +26,7 @@ IDT_STEP = (
     0.25  # of the way in each round: 1 - 0.75^20, all of it. DeepFaceLab's 1/20 stops at 64 %
 )
 SOT_STEPS = 10
-SOT_LINES = 15  # a step, spread evenly; DeepFaceLab draws 30 at random
+SOT_LINES = 10  # a step, spread evenly: as near as the 30 random ones that DeepFaceLab draws
 SOT_BLUR = 1 / 16  # of the side: DeepFaceLab's 16 px at 256
 MIX_LINES = 5
 MIX_SPREAD_FLOOR = 1.0  # Lab units; what is flatter would need steeper curves than a lattice holds
