@@ -25,7 +25,7 @@ from facegraft.media.working_space import WorkingSpace
 from facegraft.merge.detail.motion import motions
 from facegraft.merge.extras import FaceExtras, FrameExtras
 from facegraft.merge.frame import merge_patches, reach
-from facegraft.merge.geometry import NOWHERE, Rect, union
+from facegraft.merge.geometry import NOWHERE, Rect, clipped, union
 from facegraft.merge.patch import Patch, lay
 from facegraft.segment import Segmenter
 from facegraft.worker import layer
@@ -39,6 +39,7 @@ CACHE_BYTES = 384 << 20  # a face that fills 4K takes 140 MB to be re-tuned, one
 IMAGE_BYTES = 128 << 20  # converted pictures; a face that fills 4K takes 100 MB, one at 1080p 25 MB
 MAX_MODELS = 3  # open at once; each holds up to 700 MB
 MAX_NETWORKS = 2  # segmenters and enhancers, each
+_REACH_STEP = 64  # px
 STEADY_ROWS = ("smooth_color", "smooth_mask")
 
 _NOTHING = np.zeros((0, 0, 4), np.float32)
@@ -155,7 +156,7 @@ class MergeService:
                 keep = PictureKeeper(self._cache, (digest, matte_digest, request.space.name))
                 per_face = _per_face(chosen, request, models)
                 extras = replace(extras, faces=per_face, keep=keep)
-                rect = reach(faces, model, params, rgba.shape, extras)
+                rect = _coarse(reach(faces, model, params, rgba.shape, extras), rgba.shape)
                 image = self._display_image(rgba, request.space, rect, digest)
                 watch.lap("display")
                 patches = merge_patches(image, faces, model, params, extras)
@@ -256,14 +257,23 @@ def _layer_of(
     return roi, part
 
 
+def _coarse(rect: Rect, shape: tuple[int, ...]) -> Rect:
+    """`rect` grown to a coarse grid, so that a face that is moved a little needs no other picture
+    of its frame."""
+    x0, y0, x1, y1 = rect
+    step = _REACH_STEP
+    grown = (x0 // step * step, y0 // step * step, -(-x1 // step) * step, -(-y1 // step) * step)
+    return clipped(grown, shape)
+
+
 def _decoded(patch: Patch, space: WorkingSpace, keep: PictureKeeper) -> np.ndarray | None:
     """(h, w, 3) the face in the host's space."""
     face = patch.face
     if face is None or space.is_display:
         return face
     if patch.key is None:
-        return space.from_display(face)
-    return keep(("decoded", patch.key), lambda: space.from_display(face))
+        return layer.decoded(face, space)
+    return keep(("decoded", patch.key), lambda: layer.decoded(face, space))
 
 
 def _per_face(
