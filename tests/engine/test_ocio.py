@@ -1,5 +1,6 @@
 """Spaces of OpenColorIO configs: the built-in one, and configs that the tests write."""
 
+import os
 import sys
 
 import numpy as np
@@ -95,4 +96,16 @@ def test_a_space_without_a_way_back_is_refused(tmp_path):
 def test_without_the_package_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "PyOpenColorIO", None)
     with pytest.raises(MissingExtra, match=r"facegraft\[ocio\]"):
-        open_space("ocio:default#ACEScg")
+        open_space("ocio:default#ACES2065-1")  # a name that nobody opened before
+
+
+def test_a_changed_config_is_opened_anew_and_an_equal_one_kept(tmp_path):
+    path = write_config(tmp_path / "a.ocio", gamma_space(gamma=2.4))
+    grey = np.full((1, 3), 0.5, np.float32)
+    first = open_space(f"ocio:{path}#lin#gamma")
+    assert open_space(f"ocio:{path}#lin#gamma") is first
+    write_config(path, gamma_space(gamma=2.0))
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 10**9))
+    second = open_space(f"ocio:{path}#lin#gamma")
+    np.testing.assert_allclose(second.to_display(grey), 0.5**0.5, rtol=1e-5)
+    np.testing.assert_allclose(first.to_display(grey), 0.5 ** (1 / 2.4), rtol=1e-5)

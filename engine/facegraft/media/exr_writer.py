@@ -20,8 +20,9 @@ from facegraft.errors import ParameterError, WriteError
 from facegraft.files import atomic_path, write_error
 from facegraft.media.exr import EXR_SUFFIX, LOSSY, StoredExr
 from facegraft.media.hdr import LUMA
+from facegraft.media.images import to_unit
 from facegraft.media.provenance import EXR_ATTRIBUTE, Provenance
-from facegraft.media.source import NAME_DIGITS, PIXEL_MAX
+from facegraft.media.source import NAME_DIGITS
 from facegraft.media.working_space import PRIMARIES
 
 _log = logging.getLogger(__name__)
@@ -163,10 +164,7 @@ class ExrWriter:
 
 
 def _as_float(plane: np.ndarray) -> np.ndarray:
-    full = PIXEL_MAX.get(plane.dtype.name)
-    if full is None:
-        return plane
-    values = plane.astype(np.float32) * np.float32(1 / full)
+    values = to_unit(plane)
     return values.astype(np.float16) if plane.dtype == np.uint8 else values
 
 

@@ -19,6 +19,7 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".
 DEEP_SUFFIXES = frozenset({".png", ".tif", ".tiff"})  # these can hold 16 bit and alpha
 JPEG_QUALITY = 95  # the highest where files still shrink well; chroma is kept in full
 TIFF_SUFFIXES = frozenset({".tif", ".tiff"})  # and these floats
+PIXEL_MAX = {"uint8": 255.0, "uint16": 65535.0}  # full scale by integer depth
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_LEVEL = 1  # of 9; higher levels take several times as long for a few percent
 
@@ -155,6 +156,12 @@ def to_depth(values: np.ndarray, bits: int) -> np.ndarray:
         return values.astype(f"uint{bits}", copy=False)
     gain = (255.0 if bits == 8 else 65535.0) / own
     return cv2.multiply(values, np.full(4, gain), dtype=cv2.CV_8U if bits == 8 else cv2.CV_16U)
+
+
+def to_unit(values: np.ndarray) -> np.ndarray:
+    """uint8 or uint16 as float32 0..1; floats as they are."""
+    full = PIXEL_MAX.get(values.dtype.name)
+    return values if full is None else values.astype(np.float32) * np.float32(1 / full)
 
 
 def _encoder_options(suffix: str, quality: int) -> list[int]:

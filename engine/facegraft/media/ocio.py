@@ -11,6 +11,7 @@ space); the second is for older configs. Views with a tone map are not used: few
 
 import importlib
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,20 @@ NAMES_SHOWN = 12
 
 
 def open_ocio_space(name: str) -> WorkingSpace:
-    """The working space of a name of the forms above.
+    """The working space of a name of the forms above; kept while its config stays as it is.
 
     Raises: MissingExtra without PyOpenColorIO, SourceNotFound for a missing config, ParameterError
     for a config that cannot be read, an unknown space, and one that has no way back.
     """
+    variable = os.environ.get("OCIO", "")
+    config = name.removeprefix(OCIO_PREFIX).partition("#")[0]
+    path = Path(variable if config == "$OCIO" else config)
+    changed = path.stat().st_mtime_ns if path.is_file() else 0
+    return _opened(name, variable, changed)
+
+
+@lru_cache(maxsize=8)  # opening takes 0.2 s, and a worker is asked for every frame
+def _opened(name: str, _variable: str, _changed: int) -> WorkingSpace:
     try:
         ocio: Any = importlib.import_module("PyOpenColorIO")
     except ImportError as error:

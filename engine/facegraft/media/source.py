@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
-from facegraft.media.images import to_depth
+from facegraft.media.images import to_depth, to_unit
 from facegraft.media.working_space import DISPLAY, WorkingSpace
 
 if TYPE_CHECKING:
     from facegraft.media.exr import StoredExr
 
 NAME_DIGITS = 6  # of a movie frame's name; nine hours at 30 frames a second
-PIXEL_MAX = {"uint8": 255.0, "uint16": 65535.0}  # full scale by integer depth
 
 
 WHOLE = np.s_[:, :]  # the area of a whole frame
@@ -59,7 +58,7 @@ class Frame:
         if self.is_float:
             image = np.nan_to_num(values, nan=0.0, posinf=LARGEST, neginf=-LARGEST)
         else:
-            image = values.astype(np.float32) * np.float32(1.0 / PIXEL_MAX[values.dtype.name])
+            image = to_unit(values)
         coverage = self._coverage(area)
         if coverage is not None:
             image /= coverage

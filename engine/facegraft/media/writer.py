@@ -21,12 +21,13 @@ from facegraft.media.images import (
     JPEG_QUALITY,
     TIFF_SUFFIXES,
     to_depth,
+    to_unit,
     write_image,
 )
 from facegraft.media.movie_writer import VideoWriter
 from facegraft.media.provenance import Provenance
 from facegraft.media.sequence import SRGB_TAGS
-from facegraft.media.source import NAME_DIGITS, PIXEL_MAX, Frame, SourceInfo
+from facegraft.media.source import NAME_DIGITS, Frame, SourceInfo
 
 __all__ = [
     "ExrWriter",
@@ -192,7 +193,7 @@ def write_frame(
             return
         pixels = scene_linear(frame, pixels)
         if alpha is not None:
-            pixels = pixels * _unit(alpha)[..., None]
+            pixels = pixels * to_unit(alpha)[..., None]
     elif frame.is_float and not (isinstance(writer, SequenceWriter) and writer.holds_floats):
         pixels = np.clip(replace(frame, pixels=pixels).display(), 0, 1)
     writer.write(pixels, name, pts, alpha)
@@ -203,8 +204,3 @@ def scene_linear(frame: Frame, pixels: np.ndarray) -> np.ndarray:
     where that holds every level of theirs."""
     light = srgb_decode(replace(frame, pixels=pixels).display())
     return light.astype(np.float16) if pixels.dtype == np.uint8 else light
-
-
-def _unit(alpha: np.ndarray) -> np.ndarray:
-    """Alpha 0..1 as float32."""
-    return alpha.astype(np.float32) / np.float32(PIXEL_MAX.get(alpha.dtype.name, 1.0))

@@ -14,7 +14,8 @@ import numpy as np
 from facegraft.errors import ParameterError
 from facegraft.faces.face import Face
 from facegraft.inference import SwapModel
-from facegraft.media.source import PIXEL_MAX, Frame, FrameSource, SourceInfo
+from facegraft.media.images import to_unit
+from facegraft.media.source import Frame, FrameSource, SourceInfo
 from facegraft.merge.animation import Animation
 from facegraft.merge.clip.faces import ClipFaces
 from facegraft.merge.detail.motion import motions
@@ -118,9 +119,7 @@ class MergeJob:
         if self.mattes is None:
             return None
         frame = self.mattes[index if self.mattes.info.frame_count > 1 else 0]
-        red = frame.pixels[..., 0].astype(np.float32)
-        scale = PIXEL_MAX.get(frame.pixels.dtype.name, 1.0)
-        return np.clip(red / np.float32(scale), 0, 1)
+        return np.clip(to_unit(frame.pixels[..., 0]), 0, 1)
 
 
 def check_mattes(mattes: SourceInfo, plate: SourceInfo) -> None:

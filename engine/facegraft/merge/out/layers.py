@@ -11,16 +11,11 @@ import cv2
 import numpy as np
 
 from facegraft.media.color import srgb_decode
-from facegraft.media.source import LARGEST, PIXEL_MAX, Frame
+from facegraft.media.images import to_unit
+from facegraft.media.source import LARGEST, Frame
 from facegraft.merge.frame import MergedFace
 from facegraft.merge.mask.occlusion import occlusion_layer
 from facegraft.merge.out.merged import MergedPixels
-
-
-def unit_matte(matte: np.ndarray) -> np.ndarray:
-    """(H, W) float32 0..1 of a matte of any depth."""
-    scale = PIXEL_MAX.get(matte.dtype.name)
-    return matte if scale is None else matte.astype(np.float32) * np.float32(1 / scale)
 
 
 def face_layer(frame: Frame, merged: MergedPixels, scene: bool) -> np.ndarray:
@@ -30,7 +25,7 @@ def face_layer(frame: Frame, merged: MergedPixels, scene: bool) -> np.ndarray:
     if not width:
         return layer
     area = np.s_[y : y + height, x : x + width]
-    matte = unit_matte(merged.matte[area])[..., None]
+    matte = to_unit(merged.matte[area])[..., None]
     plate = _numbers(frame, area, scene)
     result = _numbers(replace(frame, pixels=merged.pixels), area, scene)
     np.copyto(layer[area], result - plate * (1 - matte), where=matte > 0)
@@ -43,7 +38,7 @@ def _numbers(frame: Frame, area: tuple[slice, slice], scene: bool) -> np.ndarray
     if not frame.is_float:
         if scene:
             return srgb_decode(frame.display(area))
-        return values.astype(np.float32) * np.float32(1 / PIXEL_MAX[values.dtype.name])
+        return to_unit(values)
     if scene:
         return np.nan_to_num(values, nan=0.0, posinf=LARGEST, neginf=-LARGEST)
     return np.clip(frame.display(area), 0, 1)

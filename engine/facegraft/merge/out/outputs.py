@@ -19,11 +19,11 @@ from facegraft.errors import ParameterError
 from facegraft.media.codecs import VideoCodec
 from facegraft.media.exr import EXR_SUFFIX
 from facegraft.media.exr_writer import ExrWriter
-from facegraft.media.images import TIFF_SUFFIXES
+from facegraft.media.images import TIFF_SUFFIXES, to_unit
 from facegraft.media.provenance import Provenance
 from facegraft.media.source import Frame, SourceInfo
 from facegraft.media.writer import scene_linear
-from facegraft.merge.out.layers import face_layer, occlusion, square_numbers, unit_matte
+from facegraft.merge.out.layers import face_layer, occlusion, square_numbers
 from facegraft.merge.out.merged import MergedPixels
 from facegraft.merge.out.naming import FileNames
 from facegraft.merge.out.output import Output, open_output
@@ -120,7 +120,7 @@ class OutputSet:
                     planes[name] = merged.matte, None
                 case "face_layer":
                     scene = _is_scene(output.names, frame)
-                    planes[name] = face_layer(frame, merged, scene), unit_matte(merged.matte)
+                    planes[name] = face_layer(frame, merged, scene), to_unit(merged.matte)
                 case "st_map":
                     mapped = st_map(frame.pixels.shape, merged.faces)
                     planes[name] = mapped[..., :3], mapped[..., 3]
@@ -136,7 +136,7 @@ class OutputSet:
 
     def _channels(self, frame: Frame, merged: MergedPixels) -> dict[str, np.ndarray]:
         """Channels of the multi-layer file beside the picture's own."""
-        matte = unit_matte(merged.matte)
+        matte = to_unit(merged.matte)
         face = face_layer(frame, merged, scene=True)
         mapped = st_map(frame.pixels.shape, merged.faces)
         channels = {f"face.{name}": face[..., i] for i, name in enumerate("RGB")}
