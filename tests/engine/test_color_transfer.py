@@ -143,6 +143,13 @@ def test_an_empty_mask_leaves_every_bit_of_the_face(kind):
     np.testing.assert_array_equal(color_map.apply(FACE), FACE)
 
 
+@pytest.mark.parametrize("kind", ColorTransfer)
+def test_a_mask_of_a_few_pixels_of_a_large_square_fits_nothing(kind):
+    face, mask = np.full((1024, 1024, 3), 0.5, np.float32), np.zeros((1024, 1024), np.float32)
+    mask[3:8, 3:8] = 1
+    assert fit_transfer(kind, face, face / 2, mask) is IDENTITY
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_amount_goes_a_share_of_the_way_and_0_changes_no_bit(kind):
     color_map = fit_transfer(kind, FACE, REFERENCE, DISC)

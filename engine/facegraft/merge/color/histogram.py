@@ -8,6 +8,7 @@ threshold / 255, so that lower values keep to the reference's darker part and ho
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from facegraft.merge.color.maps import IDENTITY, ColorMap, blend
@@ -29,14 +30,15 @@ class HistogramMap:
         if amount == 0:
             return image.copy()
         inside = np.clip(image, 0, 1)
-        place = inside * np.float32(_BINS)
-        index = np.minimum(place.astype(np.int32), _BINS - 1)
-        place -= index
-        mapped = np.empty_like(inside)
-        for c in range(3):
-            slopes = self.ends[c] - self.starts[c]
-            mapped[..., c] = self.starts[c][index[..., c]]
-            mapped[..., c] += place[..., c] * slopes[index[..., c]]
+        planes = []
+        for plane, starts, ends in zip(cv2.split(inside), self.starts, self.ends, strict=True):
+            place = plane * np.float32(_BINS)
+            index = np.minimum(place.astype(np.int32), _BINS - 1)
+            place -= index
+            place *= (ends - starts)[index]
+            place += starts[index]
+            planes.append(place)
+        mapped = cv2.merge(planes)
         return blend(image, inside, mapped, amount)
 
     def average(self, others: Sequence["HistogramMap"], weights: Sequence[float]) -> "HistogramMap":
@@ -55,9 +57,9 @@ def fit_histogram(
     weights: (H, W) 0..1, how much each pixel counts, in both: the mask for the masked match, ones
     where the square shows the frame otherwise. Empty weights give IDENTITY.
     """
+    face, reference, weights = thin(face, reference, weights)
     if float(weights.sum()) < LEAST_WEIGHT:
         return IDENTITY
-    face, reference, weights = thin(face, reference, weights)
     face, reference = np.clip(face, 0, 1), np.clip(reference, 0, 1)
     scale = threshold / 255
     curves = np.empty((2, 3, _BINS), np.float32)

@@ -5,7 +5,7 @@
 
 import numpy as np
 
-LEAST_WEIGHT = 16.0  # pixels; fewer say nothing about a face's colour
+LEAST_WEIGHT = 16.0  # pixels, after `thin`; fewer say nothing about a face's colour
 _MOST_SIDE = 256  # px that are counted along a side: more tell no more about a face's colours
 
 

@@ -47,7 +47,7 @@ def fit_transfer(
     weights: (H, W) 0..1, how much each pixel counts, in both pictures; see `counted`. Where they
     are empty there is nothing to fit: IDENTITY.
     """
+    face, reference, weights = thin(face, reference, weights)
     if kind is ColorTransfer.NONE or float(weights.sum()) < LEAST_WEIGHT:
         return IDENTITY
-    face, reference, weights = thin(face, reference, weights)
     return _METHODS[kind](np.clip(face, 0, 1), np.clip(reference, 0, 1), weights)
