@@ -7,12 +7,13 @@ highlight there gets none, and wherever the plate is 1 or below nothing changes 
 
 Chosen on drawn heads with highlights of 1.2, 6 and 20 times white, equal, moved, weaker or absent
 on the wanted face, against networks that blur by 1.5 to 3 px and keep 90 to 100 percent of the
-contrast. Mean error of the highlights' luminance in stops, over the cases, by rule:
+contrast. Mean error of the highlights' luminance in stops, over the cases, by rule
+(`benchmarks/highlights.py`):
 
     network                     clip    this rule   add the excess   shoulder 0.8 and its inverse
-    faithful, peak 6            0.43    0.34        1.01             0.08
+    faithful, peak 6            0.43    0.33        1.01             0.08
     flatter by 5 %, peak 6      0.51    0.30        0.99             0.35
-    flatter by 10 %, peak 6     0.59    0.30        0.99             0.56
+    flatter by 10 %, peak 6     0.59    0.30        0.98             0.56
     flatter by 10 %, peak 20    1.03    0.41        1.39             0.83
 
 A soft shoulder would win with a network that is right to a percent near white, but its inverse
