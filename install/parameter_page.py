@@ -14,6 +14,7 @@ from facegraft.merge.keys import VERSION
 from facegraft.merge.out.outputs import OUTPUTS
 from facegraft.merge.params import MergeParams
 from facegraft.merge.presets import SHIPPED, load_preset
+from facegraft.training.mask_params import MaskTrainParams
 from facegraft.training.params import TrainParams
 from facegraft_cli.exit_codes import MEANINGS
 
@@ -23,6 +24,7 @@ TABLES = {
     "Merge": (MergeParams, "`facegraft merge`, the FaceGraft node, JSON given to `--params`"),
     "Faces of a merge": (ClipParams, "`facegraft merge`, the FaceGraft node"),
     "Training": (TrainParams, "`facegraft train`, TOML given to `--config`"),
+    "Mask training": (MaskTrainParams, "`facegraft mask train`, TOML given to `--config`"),
     "Extraction": (ExtractParams, "`facegraft extract`, TOML given to `--config`"),
 }
 MADE = "Made by `install/parameter_page.py` from the option tables in the engine; edit those."

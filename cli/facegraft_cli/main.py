@@ -19,6 +19,7 @@ COMMANDS = {
     "video": ("video", "video", "Movies to frames and frames to movies."),
     "extract": ("faces", "extract", "Find the faces of a clip and cut them into a faceset."),
     "faceset": ("faceset", "faceset", "Look at facesets, change them, take changes back."),
+    "mask": ("mask", "mask", "Labels, training and use of mask networks (XSeg)."),
     "train": ("model", "train", "Train a model on two facesets."),
     "model": ("model_tools", "model", "Look at a model, change a run's options, time-lapse."),
     "import-dfl": ("dfl", "import_dfl", "Take over a model that DeepFaceLab trained."),

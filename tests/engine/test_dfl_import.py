@@ -403,7 +403,7 @@ def test_names_are_found_or_the_models_there_are_listed(tmp_path: Path) -> None:
     with pytest.raises(DflFormatError, match="new_Quick96 and new_SAEHD"):
         import_model(tmp_path, "new", tmp_path / "run", print)
     write_model(tmp_path, "XSeg", {}, {"face_type": "wf"})
-    with pytest.raises(DflFormatError, match="XSeg model.*no such network yet"):
+    with pytest.raises(DflFormatError, match="XSeg model.*mask import-dfl"):
         import_model(tmp_path, "XSeg", tmp_path / "run", print)
 
 

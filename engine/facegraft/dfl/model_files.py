@@ -70,8 +70,8 @@ def read_model(folder: Path, name: str) -> DflModel:
     prefix = fitting[0]
     if models[prefix] == XSEG:
         raise DflFormatError(
-            f"{folder / (prefix + _DATA)} is an XSeg model, which draws masks. This FaceGraft has "
-            "no such network yet; it imports SAEHD, Quick96 and AMP"
+            f"{folder / (prefix + _DATA)} is an XSeg model, which draws masks. Import it by "
+            "`facegraft mask import-dfl`; here SAEHD, Quick96 and AMP are taken"
         )
     return _read_data(folder, prefix, models[prefix])
 

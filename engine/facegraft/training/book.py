@@ -10,25 +10,21 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from facegraft.errors import TrainingDiverged, WriteError
-from facegraft.faces.faceset import Faceset
 from facegraft.files import write_atomic
 from facegraft.progress import Progress
-from facegraft.training.batches import Batches
 from facegraft.training.checkpoint import Checkpoint, save_checkpoint, try_save
 from facegraft.training.divergence import LossGuard
 from facegraft.training.events import EventLog
 from facegraft.training.history import HISTORY_NAME, History, draw_curve
-from facegraft.training.params import TrainParams
-from facegraft.training.preview import choose_faces, preview_sheet, write_png, write_preview
-from facegraft.training.run_params import PARAMS_NAME, to_toml
+from facegraft.training.preview import write_png, write_preview
+from facegraft.training.run_params import PARAMS_NAME, P, to_toml
 from facegraft.training.saves import free_space_warning
 from facegraft.training.snapshots import backup_due, make_backup
-from facegraft.training.trainer import Trainer
+from facegraft.training.work import Work
 
 CURVE_NAME = "loss.png"
 PRETRAIN_HISTORY = "loss.pretrain.csv"
@@ -40,27 +36,23 @@ class RunBook:
     def __init__(
         self,
         run_folder: Path,
-        params: TrainParams,
-        facesets: tuple[Faceset, Faceset],
-        trainer: Trainer,
-        batches: Batches,
-        resumed: Checkpoint | None,
+        params: P,
+        work: Work[P],
+        resumed: Checkpoint[P] | None,
         start: int,  # finished iterations; below `resumed`'s where pretraining just ended
         progress: Progress,
     ) -> None:
-        self.run_folder, self.params, self.facesets = run_folder, params, facesets
-        self.trainer, self.batches, self.progress = trainer, batches, progress
-        self.writes = trainer.group.rank == 0
+        self.run_folder, self.params, self.work, self.progress = run_folder, params, work, progress
+        self.writes = work.group.rank == 0
         self.last_loss = resumed.last_loss if resumed else (math.nan, math.nan)
-        self._guards = {"src": LossGuard(), "dst": LossGuard()}
+        self._guards = {name: LossGuard() for name in work.names}
         self._seconds_before = resumed.seconds if resumed else 0.0
         self._began = time.monotonic()
         self._other_faces = 0  # which set the preview shows; 0 is the fixed one
-        self._crops = batches.dst.squares(choose_faces(batches.dst.faces))[..., :3]
         self._events: EventLog | None = None
         if not self.writes:
             return
-        if warning := free_space_warning(run_folder, trainer.save_bytes()):
+        if warning := free_space_warning(run_folder, work.save_bytes()):
             progress.note(warning)
         losses = run_folder / HISTORY_NAME
         leaving = resumed is not None and start < resumed.iteration
@@ -68,7 +60,7 @@ class RunBook:
         if leaving and losses.exists() and not (run_folder / PRETRAIN_HISTORY).exists():
             os.replace(losses, run_folder / PRETRAIN_HISTORY)
         write_atomic(run_folder / PARAMS_NAME, to_toml(params).encode())
-        self._history = History(run_folder, start)
+        self._history = History(run_folder, start, work.names)
         if params.tensorboard:
             self._events = EventLog(run_folder, start)
 
@@ -98,7 +90,8 @@ class RunBook:
             if self.writes:
                 self._history.add(number, pair[0], pair[1])
             if self._events is not None:
-                self._events.add(number, {"loss/src": pair[0], "loss/dst": pair[1]})
+                tags = (f"loss/{name}" for name in self.work.names)
+                self._events.add(number, dict(zip(tags, pair, strict=True)))
         self.last_loss = values[-1][0], values[-1][1]
 
     def draw(self, iteration: int, other_faces: bool = False) -> None:
@@ -110,19 +103,12 @@ class RunBook:
         try:  # a picture is not worth the run
             self._history.flush()
             if keep or not others:  # a look back wants the same faces always
-                write_preview(self.run_folder, iteration, self._sheet(0), keep)
+                write_preview(self.run_folder, iteration, self.work.sheet(0), keep)
             if others:
-                write_preview(self.run_folder, iteration, self._sheet(others), False)
-            write_png(self.run_folder / CURVE_NAME, draw_curve(self._history.rows))
+                write_preview(self.run_folder, iteration, self.work.sheet(others), False)
+            write_png(self.run_folder / CURVE_NAME, draw_curve(self._history.rows, self.work.names))
         except WriteError as error:
             self.progress.note(str(error))
-
-    def _sheet(self, number: int) -> np.ndarray:
-        src, dst = (
-            side.squares(choose_faces(side.faces, number=number)).to(self.trainer.device)
-            for side in (self.batches.src, self.batches.dst)
-        )
-        return preview_sheet(self.trainer.net, src, dst, self.trainer.autocast)
 
     def save(self, iteration: int, must: bool) -> bool:
         """True where a save was made. Raises: WriteError if it `must`; else a full disk is said,
@@ -130,19 +116,7 @@ class RunBook:
         """
         if not self.writes:
             return False
-        src, dst = self.facesets
-        state = Checkpoint(
-            params=self.params,
-            iteration=iteration,
-            seconds=self._seconds_before + self.seconds,
-            src_digest=src.digest,
-            dst_digest=dst.digest,
-            last_loss=self.last_loss,
-            groups=self.trainer.groups(),
-            crops=self._crops,
-            samplers=self.batches.state(),
-            faces=(len(src), len(dst)),
-        )
+        state = self.work.checkpoint(iteration, self._seconds_before + self.seconds, self.last_loss)
         if must:
             save_checkpoint(self.run_folder, state, self.params.keep_saves)
             return True

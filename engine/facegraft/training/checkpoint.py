@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, overload
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 import facegraft
 from facegraft.controls import parse_values, plain_values
-from facegraft.errors import CheckpointError, WriteError
+from facegraft.errors import CheckpointError, ParameterError, WriteError
+from facegraft.training.mask_params import MaskTrainParams
 from facegraft.training.params import TrainParams
-from facegraft.training.run_params import read_params
+from facegraft.training.run_params import P, read_params
 from facegraft.training.saves import (
     FORMAT_VERSION,
     HEADER_NAME,
@@ -40,25 +41,31 @@ from facegraft.training.saves_v1 import read_v1_header, v1_files
 KEEP = 3  # saves; the last can be damaged or diverged, the one before be damaged too
 STEP = "step"  # name of an optimizer's own step count within its group
 _CROPS = "crops"  # file with the export's faces
+# what a save is of, by its options' table: its name in the header, what it is called, its command
+_KINDS = {
+    TrainParams: ("swap", "a swap model", "facegraft train"),
+    MaskTrainParams: ("mask", "a mask network", "facegraft mask train"),
+}
 
 Tensors = Mapping[str, Tensor]
 Note = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Checkpoint:
-    """What one save holds.
+class Checkpoint(Generic[P]):
+    """What one save holds, of a swap model's run or of a mask network's.
 
     groups: tensors by group and name; on the CPU where they were read.
-    crops:  (N, R, R, 3) uint8 RGB, real dst faces for the export's parity check.
+    crops:  (N, R, R, 3) uint8 RGB, real faces for the export's parity check: dst faces of a swap
+            model. A mask network's one faceset is src here, and dst is empty.
     """
 
-    params: TrainParams
+    params: P
     iteration: int  # finished ones
     seconds: float  # trained so far, all sessions together
     src_digest: str
     dst_digest: str
-    last_loss: tuple[float, float]  # src, dst
+    last_loss: tuple[float, float]  # src, dst; of a mask network its loss and its error
     groups: Mapping[str, Tensors] = field(repr=False)
     crops: Tensor = field(repr=False)
     samplers: Mapping[str, Any] = field(default_factory=dict, repr=False)  # JSON values, by side
@@ -75,6 +82,7 @@ def save_checkpoint(run_folder: Path, checkpoint: Checkpoint, keep: int = KEEP) 
     files = {**checkpoint.groups, _CROPS: {"dst": checkpoint.crops}}
     header = {
         "version": FORMAT_VERSION,
+        "kind": _KINDS[type(checkpoint.params)][0],
         "software": checkpoint.software,
         "params": plain_values(checkpoint.params),
         "iteration": checkpoint.iteration,
@@ -132,16 +140,35 @@ def _crc(value: Tensor) -> int:
     return zlib.crc32(value.reshape(-1).view(torch.uint8).numpy().data)
 
 
+@overload
 def load_checkpoint(
     path: Path, note: Note, groups: Collection[str] | None = None, skip: int = 0
-) -> Checkpoint | None:
+) -> Checkpoint[TrainParams] | None: ...
+@overload
+def load_checkpoint(
+    path: Path,
+    note: Note,
+    groups: Collection[str] | None = None,
+    skip: int = 0,
+    *,
+    table: type[P],
+) -> Checkpoint[P] | None: ...
+def load_checkpoint(
+    path: Path,
+    note: Note,
+    groups: Collection[str] | None = None,
+    skip: int = 0,
+    *,
+    table: Any = TrainParams,
+) -> Any:
     """The last whole save of the run at `path`, None where there is none; `note` hears of a
     fallback to an older one.
 
     path:   a run's folder, or one save or backup in it, or a file of version 1.
     groups: the ones to read, None: all.
     skip:   so many of the newest saves are passed over.
-    Raises: CheckpointError when no save reads, FutureVersion.
+    table:  the kind of run.
+    Raises: CheckpointError when no save reads, FutureVersion, ParameterError for another kind.
     """
     if path.is_file() or (path / HEADER_NAME).is_file():
         candidates = [path]
@@ -151,7 +178,7 @@ def load_checkpoint(
     for candidate in candidates[skip:]:
         try:
             read = _read_v1 if candidate.is_file() else _read
-            checkpoint = read(candidate, groups)
+            checkpoint = read(candidate, groups, table)
         except CheckpointError as error:
             problems.append(str(error))
             continue
@@ -175,26 +202,28 @@ def set_damaged_aside(run_folder: Path, checkpoint: Checkpoint) -> None:
         set_newer_aside(run_folder, checkpoint.path)
 
 
-def run_params(run_folder: Path, note: Note) -> TrainParams | None:
+def run_params(run_folder: Path, note: Note, table: type[P] = TrainParams) -> P | None:
     """The options that a run goes on with: its params.toml, which people may edit, or its save's.
 
     None where there is no run. Raises: ParameterError, CheckpointError, FutureVersion.
     """
-    params = read_params(run_folder)
-    if params is None and (checkpoint := load_checkpoint(run_folder, note, ())) is not None:
-        params = checkpoint.params
-    return params
+    params = read_params(run_folder, table)
+    if params is not None:
+        return params
+    checkpoint = load_checkpoint(run_folder, note, (), table=table)
+    return None if checkpoint is None else checkpoint.params
 
 
-def _read(path: Path, groups: Collection[str] | None) -> Checkpoint:
-    """Raises: CheckpointError naming file and reason, FutureVersion."""
+def _read(path: Path, groups: Collection[str] | None, table: type[P]) -> Checkpoint[P]:
+    """Raises: CheckpointError naming file and reason, FutureVersion, ParameterError."""
     header = read_header(path)
+    _check_kind(path, header.get("kind", "swap"), table)
     try:
         wanted = [name for name in header["crc32"] if name != _CROPS]
         wanted = [name for name in wanted if groups is None or name in groups]
         found = {name: _read_file(path, name, header["crc32"]) for name in [*wanted, _CROPS]}
         crops = found.pop(_CROPS)["dst"]
-        return _checkpoint(header, found, crops, path)
+        return _checkpoint(header, found, crops, path, table)
     except (KeyError, ValueError, TypeError) as error:
         if isinstance(error, CheckpointError):
             raise
@@ -218,13 +247,31 @@ def _check_sums(path: Path, tensors: Tensors, crcs: Mapping[str, int]) -> None:
             raise CheckpointError(f"{path} is damaged (tensor {name} fails its checksum)")
 
 
+def _check_kind(path: Path, kind: str, table: type) -> None:
+    """Raises: ParameterError where a save is of another kind of run."""
+    if kind == _KINDS[table][0]:
+        return
+    _, wanted, _ = _KINDS[table]
+    for name, found, command in _KINDS.values():
+        if name == kind:
+            raise ParameterError(
+                f"{path} is a save of {found}, and {wanted} is wanted here; go on with it by "
+                f"`{command}`, or name another folder"
+            )
+    raise ParameterError(f"{path} is a save of the unknown kind {kind!r}; update FaceGraft")
+
+
 def _checkpoint(
-    header: Mapping[str, Any], groups: Mapping[str, Tensors], crops: Tensor, path: Path
-) -> Checkpoint:
+    header: Mapping[str, Any],
+    groups: Mapping[str, Tensors],
+    crops: Tensor,
+    path: Path,
+    table: type[P],
+) -> Checkpoint[P]:
     src_loss, dst_loss = header["last_loss"]
     src_faces, dst_faces = header.get("faces", (0, 0))  # version 1 does not know
     return Checkpoint(
-        params=parse_values(TrainParams, header["params"]),
+        params=parse_values(table, header["params"]),
         iteration=int(header["iteration"]),
         seconds=float(header["seconds"]),
         src_digest=str(header["src_digest"]),
@@ -239,8 +286,9 @@ def _checkpoint(
     )
 
 
-def _read_v1(path: Path, groups: Collection[str] | None) -> Checkpoint:
+def _read_v1(path: Path, groups: Collection[str] | None, table: type[P]) -> Checkpoint[P]:
     header, crcs = read_v1_header(path)
+    _check_kind(path, "swap", table)
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -254,7 +302,7 @@ def _read_v1(path: Path, groups: Collection[str] | None) -> Checkpoint:
             for group in ("net", "optimizer")
             if groups is None or group in groups
         }
-        return _checkpoint(header, found, tensors["crops.dst"], path)
+        return _checkpoint(header, found, tensors["crops.dst"], path, table)
     except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
         if isinstance(error, CheckpointError):
             raise

@@ -11,7 +11,14 @@ from facegraft.controls import plain_values
 from facegraft.errors import CheckpointError, ParameterError
 from facegraft.files import write_atomic
 from facegraft.training.params import TrainParams
-from facegraft.training.run_params import PARAMS_NAME, read_params, resolve, to_toml
+from facegraft.training.run_params import (
+    PARAMS_NAME,
+    P,
+    changed,
+    read_params,
+    resolve,
+    to_toml,
+)
 
 
 def set_params(run_folder: Path, given: Mapping[str, Any]) -> tuple[TrainParams, TrainParams]:
@@ -31,18 +38,16 @@ def set_params(run_folder: Path, given: Mapping[str, Any]) -> tuple[TrainParams,
     return before, after
 
 
-def changed_params(
-    run_folder: Path, last_written: TrainParams, note: Callable[[str], None]
-) -> TrainParams | None:
+def changed_params(run_folder: Path, last_written: P, note: Callable[[str], None]) -> P | None:
     """The run's options where its file no longer says `last_written`, else None.
 
     A file that can not be used is said to `note`, and is as good as unchanged.
     """
     try:
-        found = read_params(run_folder)
+        found = read_params(run_folder, type(last_written))
         if found is None or found == last_written:
             return None
-        return resolve(plain_values(found), existing=last_written)
+        return changed(last_written, plain_values(found))
     except ParameterError as error:
         note(f"WARNING: changes in {PARAMS_NAME} are not used: {error}")
         return None

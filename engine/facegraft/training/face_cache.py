@@ -6,7 +6,7 @@ colours: the face's (the stored one, else its hull), and eyes with mouth.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,6 +25,7 @@ MARGIN = 1 / 8  # of the square, where the stored picture shows more than the tr
 _SIZES = list(FaceType)  # from the smallest framing to the largest
 
 Key = tuple[Path, str]  # a file and its content
+Load = Callable[[AlignedFace, FaceType, int, int], np.ndarray]
 
 
 def load_square(face: AlignedFace, face_type: FaceType, resolution: int, margin: int) -> np.ndarray:
@@ -76,8 +77,10 @@ class FaceCache:
         room: int,  # faces kept
         threads: int,
         name: str,
+        load: Load = load_square,  # a face, framing, resolution and margin to (S, S, 5)
     ) -> None:
         self.face_type, self.resolution, self.margin = face_type, resolution, margin
+        self._load = load
         side = resolution + 2 * margin
         self.pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix=f"{name}-faces")
         self._squares = np.empty((room, side, side, CHANNELS), np.uint8)  # paged in where used
@@ -133,7 +136,7 @@ class FaceCache:
         self._squares[slot] = self._decode(face)
 
     def _decode(self, face: AlignedFace) -> np.ndarray:
-        return load_square(face, self.face_type, self.resolution, self.margin)
+        return self._load(face, self.face_type, self.resolution, self.margin)
 
     def close(self) -> None:
         self.pool.shutdown(wait=True, cancel_futures=True)

@@ -14,12 +14,12 @@ from facegraft.errors import WriteError
 from facegraft.files import write_atomic
 
 HISTORY_NAME = "loss.csv"
-_HEADER = "iteration,src,dst\n"
+NAMES = ("src", "dst")  # of the losses of a swap model
 
 WIDTH, HEIGHT = 960, 420  # px
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 40, 50  # px of margin for labels
 _PAPER, _GRID, _INK = (250, 250, 248), (222, 222, 218), (60, 60, 60)  # RGB
-_COLORS = {"src": (31, 119, 180), "dst": (214, 98, 20)}  # blue and orange: kept apart by all eyes
+_COLORS = ((31, 119, 180), (214, 98, 20))  # blue and orange: kept apart by all eyes
 _SMOOTH = 0.03  # share of the curve over which the line is averaged
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
@@ -27,13 +27,14 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 class History:
     """Losses by iteration, in memory and on disk."""
 
-    def __init__(self, run_folder: Path, iteration: int) -> None:
+    def __init__(self, run_folder: Path, iteration: int, names: tuple[str, str] = NAMES) -> None:
         """Take over what `run_folder` has up to `iteration`, the one that training goes on from."""
         self.path = run_folder / HISTORY_NAME
         kept = read_history(run_folder, iteration)
         self._chunks = [kept]
         self._unwritten: list[tuple[int, float, float]] = []
-        write_atomic(self.path, (_HEADER + "".join(map(_line, kept.tolist()))).encode())
+        header = f"iteration,{','.join(names)}\n"
+        write_atomic(self.path, (header + "".join(map(_line, kept.tolist()))).encode())
 
     def add(self, iteration: int, src_loss: float, dst_loss: float) -> None:
         self._unwritten.append((iteration, src_loss, dst_loss))
@@ -81,7 +82,7 @@ def read_history(run_folder: Path, iteration: int) -> np.ndarray:
     return found[found[:, 0] <= iteration]
 
 
-def draw_curve(rows: np.ndarray) -> np.ndarray:
+def draw_curve(rows: np.ndarray, names: tuple[str, str] = NAMES) -> np.ndarray:
     """(420, 960, 3) uint8 RGB of `rows` (N, 3): both losses over the iteration, logarithmic.
 
     The line is a running mean, the pale band behind it spans the smallest to the largest loss.
@@ -111,7 +112,7 @@ def draw_curve(rows: np.ndarray) -> np.ndarray:
         cv2.line(canvas, (x, _TOP), (x, HEIGHT - _BOTTOM), _GRID, 1)
         _text(canvas, f"{iteration:,}", (x, HEIGHT - _BOTTOM + 18), align="center")
 
-    for column, (name, color) in enumerate(_COLORS.items(), start=1):
+    for column, (name, color) in enumerate(zip(names, _COLORS, strict=True), start=1):
         mean, smallest, largest, at = _columns(rows[:, 0], np.log10(rows[:, column]))
         x = np.array([x_of(v) for v in at])
         band = canvas.copy()

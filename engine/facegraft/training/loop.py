@@ -14,54 +14,35 @@ resuming at any iteration gives the same numbers as never having stopped, bit by
 
 import logging
 import os
-import time
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from facegraft.controls import plain_values
-from facegraft.errors import ParameterError, TrainingDiverged
+from facegraft.errors import ParameterError
 from facegraft.faces.faceset import Faceset
 from facegraft.models.build import reset_inters
-from facegraft.progress import Progress, Request, Silent
+from facegraft.progress import Progress, Silent
 from facegraft.training.batches import Batches
 from facegraft.training.book import RunBook
 from facegraft.training.checkpoint import Checkpoint, load_checkpoint, set_damaged_aside
 from facegraft.training.distributed import Group, join_group, share_of_batch
-from facegraft.training.edits import changed_params
 from facegraft.training.fit import explained, with_batch
+from facegraft.training.history import NAMES
 from facegraft.training.lock import lock_run
-from facegraft.training.params import OnDivergence, TrainParams
+from facegraft.training.params import TrainParams
 from facegraft.training.pretrained import load_pretrained, take_weights
-from facegraft.training.run_params import pretraining_values, read_params, resolve
+from facegraft.training.preview import choose_faces, preview_sheet
+from facegraft.training.run_params import pretraining_values, resolve
 from facegraft.training.sampling import random_seed
-from facegraft.training.saves import list_saves
+from facegraft.training.session import Ended, TrainResult, run_session, train_until_done
 from facegraft.training.setup import choose_device, choose_precision
-from facegraft.training.status import status_line
 from facegraft.training.trainer import Trainer
 
-READ_EVERY = 32  # iterations between two reads of losses from a GPU, which wait for its queue
-ROLLBACKS = 5  # in one session; a rate halved more often than this was not the reason
-_SAVING = {Request.SAVE, Request.BACKUP}
-_DRAWING = {Request.PREVIEW, Request.NEXT_PREVIEW}
-
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class TrainResult:
-    """Where a session ended."""
-
-    iteration: int  # finished iterations of the run
-    src_loss: float  # of the last one
-    dst_loss: float
-    session_iterations: int  # made since `train` was called, as the next two
-    session_seconds: float  # inside the loop: without decoding, with saves and previews
-    waiting_seconds: float  # of these, spent until a batch was on the device
-    reached_target: bool
 
 
 def train(
@@ -87,40 +68,15 @@ def train(
         closing(join_group()) as group,
         lock_run(run_folder) if group.rank == 0 else nullcontext(),
     ):
-        results: list[TrainResult] = []
-        rollbacks = skip = 0
-        while True:
-            newest = list_saves(run_folder)[-1:]
-            try:
-                result, edited = _session(
-                    src, dst, run_folder, params, progress, group, pretrained, skip
-                )
-            except TrainingDiverged as error:
-                rollbacks += 1
-                if params.on_divergence is OnDivergence.STOP or rollbacks > ROLLBACKS:
-                    raise
-                # where it exploded again before it could save, the save itself is doubtful
-                again = rollbacks > 1 and list_saves(run_folder)[-1:] == newest
-                skip = skip + 1 if again else 0
-                params = replace(params, learning_rate=params.learning_rate / 2)
-                progress.note(
-                    f"WARNING: {error}. Going back to the {'save before it' if skip else 'save'} "
-                    f"with learning_rate {params.learning_rate:g}"
-                )
-                continue
-            except (RuntimeError, MemoryError) as error:
-                if explanation := explained(error, params):
-                    raise explanation from error
-                raise
-            results.append(result)
-            if edited is None:
-                return replace(
-                    result,
-                    session_iterations=sum(r.session_iterations for r in results),
-                    session_seconds=sum(r.session_seconds for r in results),
-                    waiting_seconds=sum(r.waiting_seconds for r in results),
-                )
-            params, skip = edited, 0
+        return train_until_done(
+            lambda options, skip: _session(
+                src, dst, run_folder, options, progress, group, pretrained, skip
+            ),
+            run_folder,
+            params,
+            progress,
+            explained,
+        )
 
 
 def _session(
@@ -132,8 +88,8 @@ def _session(
     group: Group,
     pretrained: Path | None,
     skip: int,
-) -> tuple[TrainResult, TrainParams | None]:
-    """Train until the end, or until the run's options were edited: then those are the second.
+) -> Ended[TrainParams]:
+    """Train until the end, or until the run's options were edited; `session.py` has the iterations.
 
     `skip` is how many of the newest saves to pass over.
     """
@@ -176,77 +132,65 @@ def _session(
     samplers = dict(resumed.samplers) if resumed and start else {}
     with Batches(src, dst, active, device, group, samplers) as batches:
         batches.load(progress)
-        with RunBook(
-            run_folder, params, (src, dst), trainer, batches, resumed, start, progress
-        ) as book:
-            target = params.target_iterations
-            progress.start(target or None, "iterations", start)
-            edited: TrainParams | None = None
-            asked: set[Request] = set()
-            unread: list[Tensor] = []
-            saved_at = drawn_at = time.monotonic()
-            iteration = start  # finished ones
-            while not target or iteration < target:
-                asked |= set(progress.take_requests())
-                if group.any(progress.cancelled or Request.STOP in asked):
-                    break
-                # 4. A batch of each side, augmented on the device.
-                warped = active.random_warp and not 0 < active.warp_iterations <= iteration
-                trainer.set_warped(warped or active.pretrain)
-                batch_src, batch_dst = batches.at(iteration, warped)
+        work = _SwapWork(params, trainer, batches, (src, dst))
+        with RunBook(run_folder, params, work, resumed, start, progress) as book:
+            return run_session(work, book, run_folder, params, start, progress)
 
-                # 5. Forward, losses, backward, step; the judges' turn.
-                unread.append(trainer.step(batch_src, batch_dst, iteration))
-                iteration += 1
 
-                # 6. Log. A GPU is asked for its losses now and then, since asking waits for it.
-                now = time.monotonic()
-                next_save = params.save_minutes * 60 - (now - saved_at)
-                save_due = group.any(iteration == 1 or next_save <= 0 or bool(asked & _SAVING))
-                next_draw = params.preview_minutes * 60 - (now - drawn_at)
-                draw_due = group.any(
-                    (params.preview_minutes > 0 and next_draw <= 0) or bool(asked & _DRAWING)
-                )
-                if device.type == "cpu" or len(unread) >= READ_EVERY or save_due or draw_due:
-                    count = len(unread)
-                    book.read(unread, iteration)
-                    progress.advance(count, status_line(*book.last_loss, next_save, device))
+class _SwapWork:
+    """Both sides' faces and the trainer, as a session wants them."""
 
-                # 7. Preview and save. The first save comes at once: a full disk shows early.
-                saving = save_due and not book.doubtful
-                if draw_due or saving:
-                    book.draw(iteration, other_faces=Request.NEXT_PREVIEW in asked)
-                    drawn_at = time.monotonic()
-                    asked -= _DRAWING
-                if saving:
-                    if book.save(iteration, must=iteration == 1):
-                        book.back_up(Request.BACKUP in asked)
-                        edited = changed_params(run_folder, params, progress.note)
-                    saved_at = time.monotonic()
-                    asked -= _SAVING
-                    if group.any(edited is not None):
-                        edited = edited or read_params(run_folder)
-                        progress.note("the options of the run were edited; going on with them")
-                        break
+    names = NAMES
 
-            # 8. The end, by target or by hand: nothing of the work is lost.
-            if unread:
-                count = len(unread)
-                book.read(unread, iteration)
-                progress.advance(count)
-            if iteration > start and edited is None:
-                if book.save(iteration, must=True):
-                    book.back_up()
-                book.draw(iteration)
-            return TrainResult(
-                iteration=iteration,
-                src_loss=book.last_loss[0],
-                dst_loss=book.last_loss[1],
-                session_iterations=iteration - start,
-                session_seconds=book.seconds,
-                waiting_seconds=batches.waiting_seconds,
-                reached_target=bool(target) and iteration >= target,
-            ), edited
+    def __init__(
+        self,
+        params: TrainParams,  # those that the run keeps
+        trainer: Trainer,
+        batches: Batches,
+        facesets: tuple[Faceset, Faceset],
+    ) -> None:
+        self.params, self.trainer, self.batches = params, trainer, batches
+        self.facesets = facesets
+        self.device, self.group = trainer.device, trainer.group
+        self._crops = batches.dst.squares(choose_faces(batches.dst.faces))[..., :3]
+
+    @property
+    def waiting_seconds(self) -> float:
+        return self.batches.waiting_seconds
+
+    def step(self, iteration: int) -> Tensor:
+        active = self.trainer.params
+        warped = active.random_warp and not 0 < active.warp_iterations <= iteration
+        self.trainer.set_warped(warped or active.pretrain)
+        batch_src, batch_dst = self.batches.at(iteration, warped)
+        return self.trainer.step(batch_src, batch_dst, iteration)
+
+    def sheet(self, number: int) -> np.ndarray:
+        src, dst = (
+            side.squares(choose_faces(side.faces, number=number)).to(self.device)
+            for side in (self.batches.src, self.batches.dst)
+        )
+        return preview_sheet(self.trainer.net, src, dst, self.trainer.autocast)
+
+    def save_bytes(self) -> int:
+        return self.trainer.save_bytes()
+
+    def checkpoint(
+        self, iteration: int, seconds: float, last_loss: tuple[float, float]
+    ) -> Checkpoint[TrainParams]:
+        src, dst = self.facesets
+        return Checkpoint(
+            params=self.params,
+            iteration=iteration,
+            seconds=seconds,
+            src_digest=src.digest,
+            dst_digest=dst.digest,
+            last_loss=last_loss,
+            groups=self.trainer.groups(),
+            crops=self._crops,
+            samplers=self.batches.state(),
+            faces=(len(src), len(dst)),
+        )
 
 
 def _forget_people(trainer: Trainer) -> None:

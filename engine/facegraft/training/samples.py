@@ -24,9 +24,11 @@ from facegraft.training.face_cache import (
     CHANNELS,
     FaceCache,
     Key,
+    Load,
     cut_closer,
     free_memory,
     key_of,
+    load_square,
     margin_of,
 )
 from facegraft.training.folder_watch import Listing, Stamp, list_changes
@@ -62,6 +64,7 @@ class Samples:
         state: dict[str, Any] | None = None,  # of `state()`, to go on from
         share: "Samples | None" = None,  # of the same faces and framing, whose memory serves both
         watch: bool = True,  # pick up changes of a faceset's folder
+        load: Load = load_square,  # what a face becomes
     ) -> None:
         self.side, self.face_type, self.resolution = side, face_type, resolution
         self._sampler = Sampler(faces, side, seed, batch_size, uniform_yaw, state)
@@ -72,7 +75,7 @@ class Samples:
                 memory_bytes = int(free_memory() * MEMORY_SHARE / 2)
             grown = len(faces) + max(LEAST_GROWTH, int(len(faces) * ROOM_TO_GROW))
             room = min(grown, memory_bytes // ((resolution + 2 * margin) ** 2 * CHANNELS))
-            self._cache = FaceCache(face_type, resolution, margin, room, threads, side)
+            self._cache = FaceCache(face_type, resolution, margin, room, threads, side, load)
         else:
             self._cache = share._cache
         self.margin = self._cache.margin

@@ -11,6 +11,7 @@ from facegraft.models.df import DF
 from facegraft.models.discriminator import CodeDiscriminator, PatchDiscriminator
 from facegraft.models.winograd import set_winograd
 from facegraft.training.loss import LossWeights, amp_weights, saehd_weights
+from facegraft.training.mask_params import MaskTrainParams
 from facegraft.training.optim import AdaBelief, RMSprop
 from facegraft.training.params import Device, Optimizer, Precision, TrainParams
 from facegraft.training.sampling import random_seed
@@ -18,7 +19,7 @@ from facegraft.training.sampling import random_seed
 KEEP = 0.3  # DeepFaceLab's learning-rate dropout: share of the weights that a step updates
 
 
-def choose_device(params: TrainParams, local_rank: int = 0) -> torch.device:
+def choose_device(params: TrainParams | MaskTrainParams, local_rank: int = 0) -> torch.device:
     """The device of this process, number `local_rank` of its machine.
 
     Raises: ParameterError when cuda is asked for and there is none.
@@ -32,7 +33,9 @@ def choose_device(params: TrainParams, local_rank: int = 0) -> torch.device:
     return torch.device("cuda", local_rank) if use_gpu else torch.device("cpu")
 
 
-def choose_precision(params: TrainParams, device: torch.device) -> torch.dtype | None:
+def choose_precision(
+    params: TrainParams | MaskTrainParams, device: torch.device
+) -> torch.dtype | None:
     """The dtype to autocast to, None for float32. On a CPU only on request: few have bf16."""
     if params.precision is Precision.BF16:
         return torch.bfloat16

@@ -5,14 +5,20 @@ import sys
 
 import torch
 
+from facegraft.training.history import NAMES
+
 _PAGE = 4096 if sys.platform == "win32" else os.sysconf("SC_PAGE_SIZE")
 
 
 def status_line(
-    src_loss: float, dst_loss: float, next_save_seconds: float, device: torch.device
+    src_loss: float,
+    dst_loss: float,
+    next_save_seconds: float,
+    device: torch.device,
+    names: tuple[str, str] = NAMES,
 ) -> str:
     """For example "src 0.312 dst 0.298  gpu 5.4 GiB  saves in 12 min"."""
-    parts = [f"src {src_loss:.3f} dst {dst_loss:.3f}"]
+    parts = [f"{names[0]} {src_loss:.3f} {names[1]} {dst_loss:.3f}"]
     if device.type == "cuda":
         # what the driver's tools show for this process, less the driver's own share
         parts.append(f"gpu {torch.cuda.memory_reserved(device) / 2**30:.1f} GiB")
