@@ -79,6 +79,7 @@ def main() -> None:
         print(f"skipped: {args.footage} lacks {', '.join(missing)}")
         return
     exact, hidden = read_landmarks(args.footage / "ben_dst_landmarks.json")
+    exact, hidden = exact[: args.frames], hidden[: args.frames]
     model = SwapModel.open(args.model)
     with (
         open_source(args.footage / "ben_dst.mp4") as clip,
@@ -138,9 +139,9 @@ def merged(
     """The merged frames in the head's square."""
     job = MergeJob(model, Animation.constant(params), faces)
     if looks_along(params):
-        job = replace(job, steady=fit_clip(clip, job, range(clip.info.frame_count), Silent()))
+        job = replace(job, steady=fit_clip(clip, job, range(len(matrices)), Silent()))
     results = []
-    for frame, matrix in zip(clip, matrices, strict=True):
+    for frame, matrix in zip(clip, matrices, strict=False):
         found = job.faces(frame)
         extras = job.extras(frame, found, params)
         result = merge_frame(frame.image, found, model, params, extras).result
@@ -204,6 +205,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("footage", nargs="?", type=Path, default=FOOTAGE)
     parser.add_argument("--model", type=Path, default=Path("build/fidelity/model.dfm"))
     parser.add_argument("--faces", type=Path, default=Path("build/fidelity/dst"))
+    parser.add_argument("--frames", type=int, help="look only at so many, from the first")
     parser.add_argument("--sheet", type=Path, help="write a picture of a line over time here")
     return parser.parse_args()
 
