@@ -9,6 +9,8 @@
     ├── FacesetError
     │   ├── EmptyFaceset        a folder without a single aligned face
     │   ├── BadAlignedImage     one image that is corrupt or carries no metadata of ours
+    │   ├── LabelError          mask labels of other programs that are damaged or mean nothing here
+    │   ├── BadPack             a packed faceset that is damaged or none
     │   ├── FutureVersion       written by a newer FaceGraft than this one
     │   ├── SetInUse            a faceset that another process changes
     │   └── JournalError        noted changes of a set that cannot be taken back
@@ -61,7 +63,13 @@ class FacesetError(FacegraftError): ...
 class EmptyFaceset(FacesetError, ValueError): ...
 
 
+class LabelError(FacesetError, ValueError): ...
+
+
 class BadAlignedImage(FacesetError, ValueError): ...
+
+
+class BadPack(FacesetError, ValueError): ...
 
 
 class FutureVersion(FacesetError, ValueError): ...
