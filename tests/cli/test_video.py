@@ -89,7 +89,7 @@ def test_errors_reach_the_user_as_one_line(tmp_path, clip, monkeypatch, capsys, 
     with pytest.raises(SystemExit) as caught:
         main(["video", *arguments])
     message = capsys.readouterr().err
-    assert caught.value.code == 1
+    assert caught.value.code == 3  # bad input, see exit_codes.py
     assert f"error: {words}" in message
     assert len(message.strip().splitlines()) == 1
 
