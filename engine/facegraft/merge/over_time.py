@@ -6,6 +6,7 @@ ways. The merge, in whatever order it works, is then handed the averages. Neighb
 chosen frames are read too, so a farm's chunk gets the pixels of the whole clip.
 """
 
+import math
 import zlib
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -132,6 +133,8 @@ def fit_clip(
     progress = progress or Silent()
     waiting = deque(_all_wanted(job, indices))
     needed = sorted({index for wanted in waiting for index in wanted.frames})
+    rows = job.animation.constants
+    reach = math.ceil(max(rows.smooth_color, rows.smooth_mask))
     progress.start(len(needed), "frames fitted")
     averages = _Averages(job)
 
@@ -143,7 +146,8 @@ def fit_clip(
         averages.put(frame.index, fits)
         while waiting and max(waiting[0].frames) <= frame.index:
             averages.finish(waiting.popleft())
-        averages.forget(min((min(wanted.frames) for wanted in waiting), default=frame.index))
+        if waiting:
+            averages.forget(waiting[0].place[0] - reach)
         progress.advance()
         if progress.cancelled:
             raise Cancelled(
