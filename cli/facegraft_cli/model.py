@@ -10,6 +10,7 @@ from facegraft.model_spec import ModelRecord
 from facegraft.training.params import TrainParams
 from facegraft.training.presets import DESCRIPTIONS, Preset
 from facegraft.training.run_params import resolve
+from facegraft_cli.faceset.kinds import SET
 from facegraft_cli.options import GroupedCommand, given_values, read_toml, table_options
 from facegraft_cli.report import terminal_progress
 
@@ -18,8 +19,8 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 @click.command(cls=GroupedCommand)
-@click.argument("src", type=_FOLDER)
-@click.argument("dst", type=_FOLDER)
+@click.argument("src", type=SET)
+@click.argument("dst", type=SET)
 @click.argument("model", type=_FOLDER)
 @click.option(
     "--preset",
@@ -51,11 +52,11 @@ def train(
 ) -> None:
     """Train on the facesets SRC (whose face it will be) and DST (whose face it replaces).
 
-    MODEL is the run's folder. Where it already holds a run, training goes on from its last save
-    with its own options; flags change them, except those that shape the networks (architecture to
-    inter-dims). While it runs, look at MODEL/preview.png and MODEL/loss.png. Ctrl-C saves and
-    ends; in a terminal p draws the preview, space draws it with other faces, s saves, b backs up,
-    Enter saves and ends.
+    Each is a folder or a packed set. MODEL is the run's folder. Where it already holds a run,
+    training goes on from its last save with its own options; flags change them, except those that
+    shape the networks (architecture to inter-dims). While it runs, look at MODEL/preview.png and
+    MODEL/loss.png. Ctrl-C saves and ends; in a terminal p draws the preview, space draws it with
+    other faces, s saves, b backs up, Enter saves and ends.
 
     \b
     facegraft train src_faces dst_faces run --preset quick96

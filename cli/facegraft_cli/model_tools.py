@@ -11,6 +11,7 @@ import click
 from facegraft.controls import controls_of
 from facegraft.errors import CheckpointError, ParameterError
 from facegraft.training.params import NETWORK_ROWS, TrainParams
+from facegraft_cli.faceset.kinds import SET
 from facegraft_cli.options import GroupedCommand, given_values, table_options
 from facegraft_cli.report import terminal_progress
 
@@ -219,8 +220,8 @@ def timelapse(model: Path, output: Path, fps: int) -> None:
 @model.command()
 @click.argument("model", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.argument("output", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--faces", type=click.Path(path_type=Path, exists=True, file_okay=False),
-              required=True, help="Faceset of the dst clip; its faces set the ranges.")  # fmt: skip
+@click.option("--faces", type=SET, required=True,
+              help="Faceset of the dst clip; its faces set the ranges.")  # fmt: skip
 @click.option("--sheet", type=click.Path(path_type=Path, dir_okay=False),
               help="Picture to look at: original, 8 bit, their difference times 16.")  # fmt: skip
 def quantize(model: Path, output: Path, faces: Path, sheet: Path | None) -> None:

@@ -8,6 +8,9 @@ from facegraft_cli.lazy import LazyGroup
 COMMANDS = {
     "tracks": ("tracks", "tracks", "Who is in it, by tracks."),
     "check": ("check", "check", "Frames of a clip that should be looked at."),
+    "pack": ("pack", "pack", "Its folder into one file."),
+    "unpack": ("pack", "unpack", "One file into a folder."),
+    "undo": ("undo", "undo", "Take back the last change."),
     "import-dfl": ("dfl", "import_dfl", "Take over DeepFaceLab's aligned faces."),
     "export-dfl": ("dfl", "export_dfl", "Write aligned faces for DeepFaceLab."),
 }

@@ -13,13 +13,13 @@ from facegraft.merge.clip.params import ClipParams
 from facegraft.merge.clip.sheets import suspicion_sheet
 from facegraft.merge.clip.steady import steadied
 from facegraft.merge.clip.suspicious import find_suspicious, write_report
-from facegraft_cli.faceset.kinds import FOLDER, PATH
+from facegraft_cli.faceset.kinds import PATH, SET
 from facegraft_cli.options import GroupedCommand, collect, table_options
 from facegraft_cli.report import terminal_progress
 
 
 @click.command(cls=GroupedCommand)
-@click.argument("folder", metavar="FACESET", type=FOLDER)
+@click.argument("folder", metavar="FACESET", type=SET)
 @click.argument("clip", type=PATH)
 @click.option("--sheet", type=PATH, help="Write a picture of what was found here.")
 @click.option("--json", "json_path", type=PATH, help="Write the list as JSON here.")

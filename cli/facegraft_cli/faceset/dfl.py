@@ -7,7 +7,7 @@ import click
 from facegraft.dfl.facesets import Transfer, export_faceset, import_faceset
 from facegraft.faces.faceset import Faceset
 from facegraft.media.open import open_source
-from facegraft_cli.faceset.kinds import FOLDER, PATH
+from facegraft_cli.faceset.kinds import FOLDER, PATH, SET
 from facegraft_cli.report import terminal_progress
 
 LEFT_OUT_SHOWN = 5  # files that the closing report names; all were noted when they were met
@@ -43,7 +43,7 @@ def import_dfl(source: Path, folder: Path, clip: Path | None, overwrite: bool) -
 
 
 @click.command("export-dfl")
-@click.argument("folder", metavar="FACESET", type=FOLDER)
+@click.argument("folder", metavar="FACESET", type=SET)
 @click.argument("target", metavar="FOLDER", type=FOLDER)
 @click.option("--pak", is_flag=True, help="Write one faceset.pak instead of single images.")
 @click.option("--overwrite", is_flag=True, help="Replace files of FOLDER that have these names.")

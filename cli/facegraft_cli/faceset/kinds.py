@@ -6,3 +6,4 @@ import click
 
 PATH = click.Path(path_type=Path)
 FOLDER = click.Path(path_type=Path, file_okay=False)
+SET = click.Path(path_type=Path)  # a faceset: its folder, or its one packed file

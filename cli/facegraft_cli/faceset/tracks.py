@@ -7,11 +7,11 @@ import click
 from facegraft.faces.faceset import Faceset
 from facegraft.media.images import write_image
 from facegraft.merge.clip.track_list import list_tracks, track_sheet
-from facegraft_cli.faceset.kinds import FOLDER, PATH
+from facegraft_cli.faceset.kinds import PATH, SET
 
 
 @click.command()
-@click.argument("folder", metavar="FACESET", type=FOLDER)
+@click.argument("folder", metavar="FACESET", type=SET)
 @click.option("--sheet", type=PATH, help="Write a picture with one face of each track here.")
 def tracks(folder: Path, sheet: Path | None) -> None:
     """List the people of FACESET by their tracks, whose numbers `merge --choose track:N` takes.

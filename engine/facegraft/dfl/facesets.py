@@ -25,7 +25,7 @@ from facegraft.errors import (
 )
 from facegraft.faces.face import AlignedFace
 from facegraft.faces.faceset import Faceset, read_image, write_encoded
-from facegraft.faces.metadata import COMMENT_PREFIXES, MASK_LIMIT, read_mask_file
+from facegraft.faces.metadata import COMMENT_PREFIXES, MASK_LIMIT, read_bytes, read_mask_file
 from facegraft.files import write_atomic
 from facegraft.media.source import SourceInfo
 from facegraft.progress import Progress, Silent
@@ -236,7 +236,7 @@ def _export_face(aligned: AlignedFace) -> tuple[DflFace, bytes]:
         options = [cv2.IMWRITE_JPEG_QUALITY, REENCODE_QUALITY]
         picture = cv2.imencode(".jpg", bgr, options)[1].tobytes()
     else:
-        picture = app15.without_data(aligned.path.read_bytes(), COMMENT_PREFIXES, where)
+        picture = app15.without_data(read_bytes(aligned.path), COMMENT_PREFIXES, where)
     face = to_dfl(aligned, read_mask_file(aligned.path) or b"")
     return face, app15.with_dict(picture, dict_of(face), where)
 

@@ -1,11 +1,14 @@
 """A folder of aligned faces that people may look at, delete and rename by hand.
 
 Every image carries its own metadata (`metadata.py`), so there is no index to fall out of step; the
-order is that of the file names. Folders and files that begin with `_` or `.` are not faces.
+order is that of the file names. Folders and files that begin with `_` or `.` are not faces. The
+same faces packed into one file (`pack.py`) are read like the folder.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Self, overload
@@ -13,26 +16,31 @@ from typing import Any, Self, overload
 import cv2
 import numpy as np
 
-from facegraft.errors import BadAlignedImage, EmptyFaceset, SourceNotFound
+from facegraft.errors import BadAlignedImage, EmptyFaceset, FacesetError, SourceNotFound
 from facegraft.faces.align import align_matrix, compose, invert, scaled
 from facegraft.faces.face import AlignedFace, Face, Origin, Polygon
 from facegraft.faces.landmarks import Pose
 from facegraft.faces.metadata import (
     MASK_LIMIT,
     embed,
+    read_bytes,
     read_mask_file,
     read_metadata,
     without_metadata,
 )
+from facegraft.faces.pack import read_index
 from facegraft.files import write_atomic
 from facegraft.model_spec import FaceType
 
 SUFFIXES = {".png", ".jpg", ".jpeg"}
+_READERS = 8  # threads; on a network disk the time is spent waiting
+_PER_READER = 64  # faces that a thread takes at once
+_BAD_NAMED = 3
 JPEG_QUALITY = 95  # 1 to 100; DFL's 90 shows blocks on skin at 512 px
 
 
 class Faceset(Sequence[AlignedFace]):
-    """The aligned faces of one folder, in file-name order; images are read when asked for."""
+    """The aligned faces of a folder or pack, in file-name order; images are read when asked for."""
 
     def __init__(self, folder: Path, faces: Sequence[AlignedFace]) -> None:
         self.folder = folder
@@ -40,14 +48,20 @@ class Faceset(Sequence[AlignedFace]):
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Read every face's metadata, not its pixels.
+        """Read every face's metadata, not its pixels. `folder` may be a pack.
 
-        Raises: SourceNotFound, EmptyFaceset, BadAlignedImage and FutureVersion naming the file.
+        Raises: SourceNotFound, EmptyFaceset, BadPack; BadAlignedImage and FutureVersion naming the
+        first files that are no faces.
         """
         folder = Path(folder)
-        if not folder.is_dir():
-            raise SourceNotFound(f"no faceset folder {folder}; make one with `facegraft extract`")
-        faces = [read_aligned(path) for path in aligned_paths(folder)]
+        faces, problems = read_faces(aligned_paths(folder))
+        if problems:
+            more = len(problems) - _BAD_NAMED
+            if more > 0 or len(problems) > 1:
+                text = "\n".join(map(str, problems[:_BAD_NAMED]))
+                text += f"\nand {more} more" if more > 0 else ""
+                raise type(problems[0])(text)
+            raise problems[0]
         if not faces:
             raise EmptyFaceset(
                 f"{folder} holds no aligned face; make a faceset with `facegraft extract CLIP "
@@ -85,12 +99,44 @@ class Faceset(Sequence[AlignedFace]):
 
 
 def aligned_paths(folder: Path) -> list[Path]:
-    """The files of a folder that should be aligned faces, by name."""
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and path.name[0] not in "._"
-    )
+    """The files of a folder or pack that should be aligned faces, by name.
+
+    Raises: SourceNotFound, BadPack.
+    """
+    if folder.is_file():
+        names: Iterable[str] = read_index(folder)
+    elif folder.is_dir():
+        names = os.listdir(folder)
+    else:
+        raise SourceNotFound(
+            f"no faceset folder or pack {folder}; make one with `facegraft extract`"
+        )
+    return [folder / name for name in sorted(names) if is_face_name(name)]
+
+
+def is_face_name(name: str) -> bool:
+    """Should a file of this name in a faceset be a face?"""
+    return name[0] not in "._" and "/" not in name and Path(name).suffix.lower() in SUFFIXES
+
+
+def read_faces(paths: Sequence[Path]) -> tuple[list[AlignedFace], list[FacesetError]]:
+    """All faces that can be read, in order, and why the others can not."""
+    chunks = [paths[i : i + _PER_READER] for i in range(0, len(paths), _PER_READER)]
+
+    def read(chunk: Sequence[Path]) -> list[AlignedFace | FacesetError]:
+        return [_read_or_error(path) for path in chunk]
+
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="faces") as pool:
+        found = [one for chunk in pool.map(read, chunks) for one in chunk]
+    faces = [one for one in found if isinstance(one, AlignedFace)]
+    return faces, [one for one in found if isinstance(one, FacesetError)]
+
+
+def _read_or_error(path: Path) -> AlignedFace | FacesetError:
+    try:
+        return read_aligned(path)
+    except FacesetError as error:
+        return error
 
 
 def read_aligned(path: Path) -> AlignedFace:
@@ -105,9 +151,9 @@ def read_aligned(path: Path) -> AlignedFace:
 def read_image(face: AlignedFace) -> np.ndarray:
     """(S, S, 3) uint8 RGB. Raises: BadAlignedImage naming the file."""
     try:
-        encoded = np.fromfile(face.path, np.uint8)
+        encoded = np.frombuffer(read_bytes(face.path), np.uint8)
         bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
-    except (OSError, cv2.error) as error:
+    except cv2.error as error:
         raise BadAlignedImage(f"{face.path} cannot be read: {error}") from error
     if bgr is None:
         raise BadAlignedImage(f"{face.path} is damaged; delete it or extract that frame again")
@@ -134,9 +180,7 @@ def write_aligned(
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise BadAlignedImage(f"{path.name}: aligned images are PNG or JPEG; choose .png or .jpg")
-    options = [] if path.suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    encoded = cv2.imencode(path.suffix.lower(), bgr, options)[1].tobytes()
+    encoded = encode_image(image, path.suffix)
     aligned = AlignedFace(
         path=path,
         face=face,
@@ -149,15 +193,34 @@ def write_aligned(
     return write_encoded(aligned, encoded)
 
 
+def encode_image(image: np.ndarray, suffix: str) -> bytes:
+    """(S, S, 3) uint8 RGB as PNG or JPEG, by the suffix of its file."""
+    is_png = suffix.lower() == ".png"
+    options = [] if is_png else [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(suffix.lower(), bgr, options)[1].tobytes()
+
+
 def write_encoded(aligned: AlignedFace, encoded: bytes, mask: bytes = b"") -> AlignedFace:
     """Write a picture that is PNG or JPEG already to `aligned.path`, its bytes as they are.
 
     `mask`: an image file of the square's mask, see `read_mask`. Gives `aligned` with its digest.
     Raises: WriteError, BadAlignedImage for other formats and for what does not fit.
     """
-    aligned = replace(aligned, digest=hashlib.sha256(encoded).hexdigest()[:16])
-    write_atomic(aligned.path, embed(encoded, _to_values(aligned), mask))
+    aligned, data = aligned_bytes(aligned, encoded, mask)
+    write_atomic(aligned.path, data)
     return aligned
+
+
+def aligned_bytes(
+    aligned: AlignedFace, encoded: bytes, mask: bytes = b""
+) -> tuple[AlignedFace, bytes]:
+    """`aligned` with the digest of the picture `encoded`, and its whole file; as `write_encoded`.
+
+    Raises: BadAlignedImage for other formats and for what does not fit.
+    """
+    aligned = replace(aligned, digest=hashlib.sha256(encoded).hexdigest()[:16])
+    return aligned, embed(encoded, _to_values(aligned), mask)
 
 
 def read_mask(face: AlignedFace) -> np.ndarray | None:
@@ -183,10 +246,7 @@ def rewritten(aligned: AlignedFace, mask: np.ndarray | None) -> bytes:
     mask: (H, W) uint8, 255 face, of the whole square at any size; halved until it fits.
     Raises: BadAlignedImage.
     """
-    try:
-        picture = without_metadata(aligned.path.read_bytes())
-    except OSError as error:
-        raise BadAlignedImage(f"{aligned.path} cannot be read: {error.strerror}") from error
+    picture = without_metadata(read_bytes(aligned.path))
     return embed(picture, _to_values(aligned), b"" if mask is None else encode_mask(mask))
 
 

@@ -10,6 +10,7 @@ A mask that somebody drew or computed may follow, as a whole image file: in PNG 
 """
 
 import json
+import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from facegraft.errors import BadAlignedImage, FutureVersion
+from facegraft.faces.pack import is_packed, packed_stamp, read_packed
 
 METADATA_VERSION = 1
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -32,7 +34,9 @@ _MASK_CHUNK = b"fgMK"  # the letters' case: private, and void once the pixels ch
 _MASK_PREFIX = _KEYWORD + b"-mask:"
 MASK_LIMIT = 65533 - len(_MASK_PREFIX)  # bytes
 COMMENT_PREFIXES = (_COM_PREFIX, _MASK_PREFIX)  # all comments of ours in a JPEG
-_HEAD_BYTES = (1 << 17) + 64  # holds the two largest JPEG segments
+_HEAD_BYTES = 1 << 14  # holds the values of a usual face
+_MOST_HEAD_BYTES = (1 << 17) + 64  # holds the two largest JPEG segments
+_TAIL_BYTES = 16
 
 # version -> function that turns that version's values into the next version's
 _UPGRADERS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
@@ -116,43 +120,42 @@ def _jpeg_step(data: bytes, at: int) -> tuple[int, bool]:
     return at + 2 + length, is_ours
 
 
+def read_bytes(path: Path) -> bytes:
+    """An aligned image's file, in a folder or in a pack. Raises: BadAlignedImage, BadPack."""
+    try:
+        return read_packed(path) if is_packed(path) else path.read_bytes()
+    except OSError as error:
+        raise BadAlignedImage(f"{path} cannot be read: {error.strerror}") from error
+
+
 def read_mask_file(path: Path) -> bytes | None:
     """The image file of the mask inside an aligned image, None where it has none.
 
-    Raises: BadAlignedImage when the file cannot be read.
+    Raises: BadAlignedImage when the file cannot be read, BadPack.
     """
-    try:
-        with open(path, "rb") as file:
-            head = file.read(_HEAD_BYTES)
-    except OSError as error:
-        raise BadAlignedImage(f"{path} cannot be read: {error.strerror}") from error
-    if head.startswith(_PNG_SIGNATURE):
-        return _find_chunk(head, _MASK_CHUNK, b"")
-    return _find_com(head, _MASK_PREFIX)
+    return find_mask_file(_read_ends(path, _MOST_HEAD_BYTES)[0])
+
+
+def find_mask_file(encoded: bytes) -> bytes | None:
+    """The same in the bytes of an aligned image's file."""
+    if encoded.startswith(_PNG_SIGNATURE):
+        return _find_chunk(encoded, _MASK_CHUNK, b"")[0]
+    return _find_com(encoded, _MASK_PREFIX)[0]
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
     """The values of one aligned image, upgraded to the current version.
 
     Raises: BadAlignedImage (names the file: truncated, not PNG or JPEG, no metadata of ours),
-    FutureVersion.
+    FutureVersion, BadPack.
     """
-    try:
-        with open(path, "rb") as file:
-            head = file.read(_HEAD_BYTES)
-            file.seek(max(0, path.stat().st_size - 16))
-            tail = file.read()
-    except OSError as error:
-        raise BadAlignedImage(f"{path} cannot be read: {error.strerror}") from error
-    if head.startswith(_PNG_SIGNATURE):
-        complete = tail.endswith(_PNG_END)
-        text = _find_chunk(head, b"iTXt", _ITXT_HEAD)
-    elif head.startswith(_JPEG_HEAD):
-        complete = tail.rstrip(b"\0").endswith(_JPEG_END)
-        text = _find_com(head, _COM_PREFIX)
-    else:
-        raise BadAlignedImage(f"{path} is neither PNG nor JPEG; remove it from the faceset")
-    if not complete:
+    head, tail = _read_ends(path, _HEAD_BYTES)
+    text, is_cut = _find_text(path, head)
+    if text is None and is_cut:
+        head, tail = _read_ends(path, _MOST_HEAD_BYTES)
+        text, _ = _find_text(path, head)
+    is_png = head.startswith(_PNG_SIGNATURE)
+    if not (tail.endswith(_PNG_END) if is_png else tail.rstrip(b"\0").endswith(_JPEG_END)):
         raise BadAlignedImage(f"{path} is cut short; delete it or extract that frame again")
     if text is None:
         raise BadAlignedImage(
@@ -160,6 +163,39 @@ def read_metadata(path: Path) -> dict[str, Any]:
             "extract it again or remove it from the faceset"
         )
     return _parse(path, text)
+
+
+def _read_ends(path: Path, head_bytes: int) -> tuple[bytes, bytes]:
+    """The first `head_bytes` of the file and its last few. Raises: BadAlignedImage, BadPack."""
+    if is_packed(path):
+        if (
+            packed_stamp(path)[0] > head_bytes
+        ):  # a pack is written whole, so its ends are not looked at
+            head = read_packed(path, head_bytes)
+            return head, _PNG_END if head.startswith(_PNG_SIGNATURE) else _JPEG_END
+        whole = read_packed(path)
+        return whole, whole[-_TAIL_BYTES:]
+    try:
+        with open(path, "rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            head = file.read(head_bytes)
+            if size <= len(head):
+                return head, head[-_TAIL_BYTES:]
+            file.seek(size - _TAIL_BYTES)
+            return head, file.read(_TAIL_BYTES)
+    except OSError as error:
+        raise BadAlignedImage(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _find_text(path: Path, head: bytes) -> tuple[bytes | None, bool]:
+    """The JSON, and whether it may lie behind the end of `head`. Raises: BadAlignedImage."""
+    if head.startswith(_PNG_SIGNATURE):
+        return _find_chunk(head, b"iTXt", _ITXT_HEAD)
+    if head.startswith(_JPEG_HEAD):
+        return _find_com(head, _COM_PREFIX)
+    if not head:
+        raise BadAlignedImage(f"{path} is empty; delete it or extract that frame again")
+    raise BadAlignedImage(f"{path} is neither PNG nor JPEG; remove it from the faceset")
 
 
 def _parse(path: Path, text: bytes) -> dict[str, Any]:
@@ -178,29 +214,31 @@ def _parse(path: Path, text: bytes) -> dict[str, Any]:
     return values
 
 
-def _find_chunk(head: bytes, wanted: bytes, prefix: bytes) -> bytes | None:
-    """What follows `prefix` in the first PNG chunk of that kind that begins so."""
+def _find_chunk(head: bytes, wanted: bytes, prefix: bytes) -> tuple[bytes | None, bool]:
+    """What follows `prefix` in the first PNG chunk of that kind that begins so, and whether `head`
+    ends before one could be ruled out.
+    """
     position = len(_PNG_SIGNATURE)
     while position + 8 <= len(head):
         length, kind = struct.unpack(">I4s", head[position : position + 8])
-        body = head[position + 8 : position + 8 + length]
-        if kind == wanted and body.startswith(prefix):
-            return body[len(prefix) :]
+        start, end = position + 8, position + 8 + length
+        if kind == wanted and head.startswith(prefix, start):
+            return (head[start + len(prefix) : end], False) if end <= len(head) else (None, True)
         if kind == b"IDAT":
-            return None
-        position += length + 12
-    return None
+            return None, False
+        position = end + 4
+    return None, True
 
 
-def _find_com(head: bytes, prefix: bytes) -> bytes | None:
-    """What follows `prefix` in the first JPEG comment that begins so."""
+def _find_com(head: bytes, prefix: bytes) -> tuple[bytes | None, bool]:
+    """The same for the JPEG comments."""
     position = 2
     while position + 4 <= len(head) and head[position] == 0xFF:
         kind, length = head[position + 1], struct.unpack(">H", head[position + 2 : position + 4])[0]
-        body = head[position + 4 : position + 2 + length]
-        if kind == _COM and body.startswith(prefix):
-            return body[len(prefix) :]
+        start, end = position + 4, position + 2 + length
+        if kind == _COM and head.startswith(prefix, start):
+            return (head[start + len(prefix) : end], False) if end <= len(head) else (None, True)
         if kind == 0xDA:  # start of scan: no segments follow
-            return None
-        position += length + 2
-    return None
+            return None, False
+        position = end
+    return None, position + 4 > len(head)

@@ -121,14 +121,17 @@ class Operation:
 
 
 @contextmanager
-def operation(folder: Path, title: str) -> Iterator[Operation]:
+def operation(folder: Path, title: str, create: bool = False) -> Iterator[Operation]:
     """Lock the set and change it within the block: wholly, or not at all.
 
-    `title` says what is done, for people. An error inside the block takes all changes back.
+    `title` says what is done, for people. `create`: the folder may be new. An error inside the
+    block takes all changes back.
     Raises: SetInUse, WriteError for a read-only folder, SourceNotFound, ParameterError for a packed
     set.
     """
     folder = Path(folder)
+    if create:
+        _make(folder)
     with lock_set(folder):
         finish_interrupted(folder)
         stored = _begin(folder, title)
@@ -197,6 +200,15 @@ def _begin(folder: Path, title: str) -> Stored:
     except OSError as error:
         raise write_error(journal, error) from error
     return Stored.read(place)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise ParameterError(f"{folder} is a file; choose a folder's name") from error
+    except OSError as error:
+        raise write_error(folder, error) from error
 
 
 def _move(old: Path, new: Path) -> None:

@@ -1,4 +1,4 @@
-"""What changed in a faceset's folder: files are deleted, added and replaced while training runs."""
+"""What changed in a faceset's folder or pack: files are deleted, added and replaced while training runs."""
 
 import logging
 from collections.abc import Mapping
@@ -8,10 +8,12 @@ from pathlib import Path
 from facegraft.errors import FacesetError
 from facegraft.faces.face import AlignedFace
 from facegraft.faces.faceset import aligned_paths, read_aligned
+from facegraft.faces.pack import is_packed, packed_stamp
 
 _log = logging.getLogger(__name__)
 
-Stamp = tuple[int, int]  # size in bytes and time of change in ns: enough to see another content
+# size in bytes and time of change in ns, or in a pack the CRC: enough to see another content
+Stamp = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,9 @@ def list_changes(folder: Path, names: frozenset[str], stamps: Mapping[str, Stamp
     broken: list[str] = []
     for path in aligned_paths(folder):
         try:
-            status = path.stat()
+            stamp = found[path.name] = _stamp_of(path)
         except FileNotFoundError:
             continue
-        stamp = found[path.name] = (status.st_size, status.st_mtime_ns)
         if stamps.get(path.name, stamp if path.name in names else None) == stamp:
             continue
         try:
@@ -57,3 +58,11 @@ def list_changes(folder: Path, names: frozenset[str], stamps: Mapping[str, Stamp
     gone = (names - found.keys()) | written_anew
     _log.debug("%s: %d came, %d went, %d broken", folder, len(came), len(gone), len(broken))
     return Listing(tuple(came), frozenset(gone), tuple(broken), found)
+
+
+def _stamp_of(path: Path) -> Stamp:
+    """Raises: FileNotFoundError."""
+    if is_packed(path):
+        return packed_stamp(path)
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
