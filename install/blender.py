@@ -31,6 +31,7 @@ EXTENSION = "bl_ext.user_default.facegraft"
 _OLDEST = (4, 5)  # Blender's long-term release with the extension system we use
 _BPY_PYTHON = "3.11"  # the bpy wheel exists for no other
 _LOG_TAIL = 30  # lines shown of a run that failed: a traceback and what led to it
+_SHIPPED = {".py", ".toml", ".json"}  # of the sources, what goes into the extension
 _VERSION = re.compile(r"Blender (\d+)\.(\d+)")
 # shared library -> Debian package; found by starting bpy on a minimal system
 _PACKAGES = {
@@ -207,5 +208,5 @@ def _require_libraries(python: Path) -> None:
 def _extension_sources() -> str:
     """Digest of everything that goes into the extension."""
     folders = [REPOSITORY / "host_plugin" / "facegraft_blender", REPOSITORY / "engine"]
-    files = [p for f in folders for p in sorted(f.rglob("*")) if p.suffix in {".py", ".toml"}]
+    files = [p for f in folders for p in sorted(f.rglob("*")) if p.suffix in _SHIPPED]
     return digest_of(REPOSITORY / "pyproject.toml", *files)

@@ -9,7 +9,9 @@ script are black.
 """
 
 import json
+import os
 import sys
+import traceback
 from pathlib import Path
 
 import bpy  # pyright: ignore[reportMissingImports]
@@ -29,26 +31,38 @@ class Show:
         self.steps = iter(self.run())
 
     def __call__(self):
-        return next(self.steps, None)
+        try:
+            return next(self.steps, None)
+        except Exception:
+            traceback.print_exc()
+            sys.stdout.flush()
+            os._exit(1)  # Blender would wait for ever
 
     def run(self):
-        bpy.context.window.workspace = bpy.data.workspaces["Compositing"]
+        window = bpy.context.window_manager.windows[0]
+        window.workspace = bpy.data.workspaces["Compositing"]
         yield from [TICK_S] * SETTLE_TICKS
         tree, node, output = self.build()
-        self.arrange(tree, node, output)
+        self.arrange(window)
         yield from [TICK_S] * SETTLE_TICKS
+        area = window.screen.areas[0]  # the compositor alone, in a screen of its own
+        self.open_sidebar(area)
+        yield from [TICK_S] * SETTLE_TICKS
+        region = next(r for r in area.regions if r.type == "WINDOW")
+        with bpy.context.temp_override(window=window, area=area, region=region):
+            bpy.ops.node.view_all()
         status = sys.modules[f"{EXTENSION}.status"]
         while True:
             last = status.last(node.node_tree)
             if last is not None and last.frame == self.request["frame"]:
                 break
             yield TICK_S
-        print(f"status: {last}", flush=True)
+        print(f"status: {last.outcome} {last.message} {last.notes}", flush=True)
         yield from [TICK_S] * REST_TICKS
         Path(self.request["ready"]).write_text(last.outcome.value, encoding="utf-8")
         while not Path(self.request["done"]).exists():
             yield TICK_S
-        bpy.ops.wm.quit_blender()
+        os._exit(0)
 
     def build(self):
         sys.path.insert(0, str(REPOSITORY / "install" / "demo"))
@@ -57,8 +71,12 @@ class Show:
         tree, node, output = demo.build(self.request)
         viewer = tree.nodes.new("CompositorNodeViewer")
         tree.links.new(node.outputs["Image"], viewer.inputs[0])
-        viewer.location = (330, -250)
-        output.location = (330, 0)
+        clip = node.inputs["Image"].links[0].from_node
+        for placed, place in (
+            (clip, (-260, 0)), (node, (0, 0)), (output, (300, 0)), (viewer, (300, -120)),
+        ):  # fmt: skip
+            placed.location = place
+            placed.select = placed == node
         tree.nodes.active = node
         settings = node.node_tree.facegraft
         settings.on_error = "PASS"
@@ -66,24 +84,22 @@ class Show:
         bpy.context.scene.frame_set(self.request["frame"])
         return tree, node, output
 
-    def arrange(self, tree, node, output):
-        """One wide compositor with its sidebar on our tab, the clip in its backdrop."""
-        window = bpy.context.window
+    def arrange(self, window):
+        """The compositor over the whole window, the picture in its backdrop."""
         area = max(window.screen.areas, key=lambda a: (a.type == "NODE_EDITOR", a.width))
         space = area.spaces.active
         space.node_tree_sub_type = "SCENE"
         space.show_backdrop = True
         space.show_region_ui = True
+        space.show_region_asset_shelf = False
         space.backdrop_zoom = self.request["zoom"]
         space.backdrop_offset = self.request["offset"]
+        with bpy.context.temp_override(window=window, area=area):
+            bpy.ops.screen.screen_full_area(use_hide_panels=False)
+
+    def open_sidebar(self, area):
         sidebar = next(r for r in area.regions if r.type == "UI")
         sidebar.active_panel_category = "FaceGraft"
-        for other in tree.nodes:
-            other.select = other == node
-        region = next(r for r in area.regions if r.type == "WINDOW")
-        with bpy.context.temp_override(window=window, area=area, region=region, space_data=space):
-            bpy.ops.node.view_all()
-            bpy.ops.screen.screen_full_area(use_hide_panels=False)
 
 
 def main():

@@ -190,7 +190,9 @@ def test_the_command_line_renders_the_exported_keyframes_as_the_node_does(
     assert len(pictures) == FRAMES
     changed = []
     for index, path in enumerate(pictures):
-        theirs = cv2.imread(str(path))[..., ::-1].astype(int)
+        picture = cv2.imread(str(path))
+        assert picture is not None, path
+        theirs = picture[..., ::-1].astype(int)
         ours = read_png(shot, index).astype(int)
         assert np.abs(theirs - ours).max() <= 1, index
         changed.append(int(np.abs(ours - shot.frames[index]).max()))
