@@ -220,6 +220,11 @@ def test_records_of_a_farm_are_a_file_a_frame_and_one_file_grows_over_runs(tmp_p
     assert report.skipped_frames == 2
     frames = json.loads((tmp_path / "r.json").read_text())["frames"]
     assert [frame["index"] for frame in frames] == [0, 1, 2, 3]
+    with open_source(clip) as source, pytest.raises(ZeroDivisionError):
+        others = {"records": tmp_path / "none.json", "matte": tmp_path / "m.mkv"}
+        with open_outputs(tmp_path / "o.mkv", others, source.info, codec="lossless"):
+            raise ZeroDivisionError  # nothing was merged, so nothing is left
+    assert not any((tmp_path / name).exists() for name in ("none.json", "m.mkv", "o.mkv"))
     (tmp_path / "x.json").write_text("[]")
     with pytest.raises(ParameterError, match=r"x\.json exists and holds no records"):
         merge(clip, tmp_path / "c", model, {"records": tmp_path / "x.json"})

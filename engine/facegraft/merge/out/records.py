@@ -77,7 +77,8 @@ class RecordWriter:
             write_atomic(path, _encoded({**self._head(), "frames": [record]}))
 
     def close(self) -> None:
-        if self._names is None:
+        """Write the shared file, if there is a frame to write."""
+        if self._names is None and self._frames:
             frames = [self._frames[index] for index in sorted(self._frames)]
             write_atomic(self._path, _encoded({**self._head(), "frames": frames}))
 
