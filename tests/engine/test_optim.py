@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from facegraft.training import optim
-from facegraft.training.optim import AdaBelief, RMSprop
+from facegraft.training.optim import EPSILON, AdaBelief, Adam, RMSprop
 
 SHAPES = [(700,), (3, 5, 2, 2), (1,)]
 STEPS = 6
@@ -147,3 +147,16 @@ def test_parameters_without_gradient_stay():
     optimizer.step()
     assert not frozen.any() and frozen not in optimizer.state
     assert moving.all()
+
+
+def test_adam_steps_as_torchs_own():
+    weights, grads = problem()
+    ours, theirs = as_parameters(weights), as_parameters(weights)
+    optimizers = [Adam(ours, 1e-2), torch.optim.Adam(theirs, 1e-2, eps=EPSILON)]
+    for step in range(STEPS):
+        for optimizer, parameters in zip(optimizers, (ours, theirs), strict=True):
+            for parameter, grad in zip(parameters, grads, strict=True):
+                parameter.grad = torch.from_numpy(grad[step]).float()
+            optimizer.step()
+    for mine, reference in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, reference, rtol=1e-5, atol=1e-6)

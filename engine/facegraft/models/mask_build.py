@@ -23,4 +23,6 @@ def build_mask_net(name: str, resolution: int) -> nn.Module:
         raise ParameterError(f"mask network {name!r} is unknown; there are {', '.join(NETWORKS)}")
     net = NETWORKS[name](resolution)
     init_weights(net)
+    if isinstance(net, MaskLight):
+        net.begin_simply()
     return net

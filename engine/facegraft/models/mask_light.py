@@ -7,12 +7,14 @@ whole holds (Hu et al. 2018, "Squeeze-and-excitation networks"). Tensors are (N,
 (N, 3, R, R) RGB 0..1 gives (N, 1, R, R) logits, R a multiple of 32.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 CHANNELS = (32, 64, 96, 128, 160)  # at 1/2, 1/4, ... 1/32 of the resolution
 BLOCKS = (1, 1, 2, 2, 2)  # at each on the way down; one each on the way up
 GROUP = 16  # channels normalised together
+FIRST_SHARE = 0.1  # of what a block adds, in the beginning: learns some two times as fast as with 1
 
 
 class Block(nn.Module):
@@ -48,6 +50,13 @@ class MaskLight(nn.Module):
         self.up = nn.ModuleList(Block(a) for a, _ in reversed(pairs))
         self.norm = nn.GroupNorm(first // GROUP, first)
         self.head = nn.Conv2d(first, 4, 3, padding=1)
+
+    @torch.no_grad()
+    def begin_simply(self) -> None:
+        """Every block begins close to passing on what it gets (as Goyal et al. 2017, 5.1)."""
+        for module in self.modules():
+            if isinstance(module, Block):
+                module.conv2.weight.mul_(FIRST_SHARE)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, R, R) RGB 0..1 -> (N, 1, R, R) logits of being face."""

@@ -12,7 +12,7 @@ from typing import Any
 from facegraft.controls import Value, control, controls_of
 from facegraft.errors import ParameterError
 from facegraft.model_spec import FaceType
-from facegraft.training.params import Device, OnDivergence, Optimizer, Precision, TrainParams
+from facegraft.training.params import Device, OnDivergence, Precision, TrainParams
 
 _SHARED = {row.name: row for row in controls_of(TrainParams)}
 
@@ -25,6 +25,12 @@ def _as_in_training(name: str, default: Any = MISSING) -> Any:
 class MaskNetwork(StrEnum):
     LIGHT = "light"
     XSEG = "xseg"
+
+
+class MaskOptimizer(StrEnum):
+    ADAM = "adam"
+    ADABELIEF = "adabelief"
+    RMSPROP = "rmsprop"
 
 
 class Labels(StrEnum):
@@ -75,8 +81,14 @@ class MaskTrainParams:
         unit="faces",
         group="Optimizer",
     )
-    optimizer: Optimizer = _as_in_training("optimizer")
-    learning_rate: float = _as_in_training("learning_rate", 1e-3)
+    optimizer: MaskOptimizer = control(
+        MaskOptimizer.ADAM,
+        label="Optimizer",
+        help="Adam learns within a few hundred iterations; rmsprop with learning-rate dropout is "
+        "DeepFaceLab's, adabelief the swap models'",
+        group="Optimizer",
+    )
+    learning_rate: float = _as_in_training("learning_rate", 2e-3)
     lr_dropout: bool = _as_in_training("lr_dropout")
     cool_down: float = control(
         30.0,

@@ -24,11 +24,10 @@ from facegraft.training.checkpoint import (
 from facegraft.training.distributed import Group
 from facegraft.training.mask_augment import augment_labelled
 from facegraft.training.mask_loss import mask_loss
-from facegraft.training.mask_params import MaskTrainParams
+from facegraft.training.mask_params import MaskOptimizer, MaskTrainParams
 from facegraft.training.mask_preview import mask_sheet
 from facegraft.training.mask_samples import labels_digest, load_labelled
-from facegraft.training.optim import AdaBelief, RMSprop
-from facegraft.training.params import Optimizer
+from facegraft.training.optim import AdaBelief, Adam, RMSprop
 from facegraft.training.preview import choose_faces
 from facegraft.training.samples import Samples
 from facegraft.training.sampling import random_seed
@@ -158,7 +157,11 @@ def _network(params: MaskTrainParams, device: torch.device) -> nn.Module:
     return net.to(device)
 
 
-def _optimizer(params: MaskTrainParams, net: nn.Module) -> AdaBelief | RMSprop:
-    kind = {Optimizer.ADABELIEF: AdaBelief, Optimizer.RMSPROP: RMSprop}[params.optimizer]
+def _optimizer(params: MaskTrainParams, net: nn.Module) -> Adam | AdaBelief | RMSprop:
+    kind = {
+        MaskOptimizer.ADAM: Adam,
+        MaskOptimizer.ADABELIEF: AdaBelief,
+        MaskOptimizer.RMSPROP: RMSprop,
+    }[params.optimizer]
     keep = KEEP if params.lr_dropout else 1.0
     return kind(net.parameters(), params.learning_rate, keep=keep, seed=params.seed)

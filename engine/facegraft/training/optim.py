@@ -1,10 +1,11 @@
-"""AdaBelief and RMSprop as DeepFaceLab steps them, in place and block by block.
+"""AdaBelief and RMSprop as DeepFaceLab steps them, and Adam, in place and block by block.
 
-Both take the usual parameters of a torch optimizer, two of DeepFaceLab's own and one of ours:
+All take the usual parameters of a torch optimizer, two of DeepFaceLab's own and one of ours:
     keep    learning-rate dropout: each weight takes part in a step with this probability
     cosine  period in steps of a learning rate that swings between `lr` and 0; 0 is a constant one
     on_cpu  the state stays in the processor's memory and the step is made there
-Formulas: AdaBelief is Zhuang et al. 2020 without bias correction, epsilon outside the root.
+Formulas: AdaBelief is Zhuang et al. 2020 without bias correction, epsilon outside the root; Adam is
+Kingma and Ba 2015 with it, for networks that are to learn within a few hundred steps.
 
 A step is drawn from (seed, step number) alone and the step number is part of `state_dict`, so a
 resumed run continues exactly, whatever else uses torch's random generators.
@@ -137,6 +138,38 @@ class AdaBelief(_BlockOptimizer):
         torch._foreach_mul_(variance, group["beta2"])
         torch._foreach_addcmul_(variance, surprise, surprise, 1 - group["beta2"])
         return mean, list(torch._foreach_sqrt(variance))
+
+
+class Adam(_BlockOptimizer):
+    """m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  m', v' = m / (1 - b1^t), v / (1 - b2^t);
+    w <- w - lr m' / (sqrt(v') + eps)."""
+
+    state_names = ("mean", "square")
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,  # Kingma and Ba's, as the next
+        betas: tuple[float, float] = (0.9, 0.999),
+        *,
+        keep: float = 1.0,
+        cosine: int = 0,
+        seed: int = 0,
+        on_cpu: bool = False,
+    ):
+        super().__init__(params, lr, keep, cosine, seed, on_cpu, beta1=betas[0], beta2=betas[1])
+
+    def _fraction(
+        self, grads: Views, states: tuple[Views, ...], group: dict[str, Any]
+    ) -> tuple[Views, Views]:
+        mean, square = states
+        step = group["step"] + 1
+        torch._foreach_lerp_(mean, grads, 1 - group["beta1"])
+        torch._foreach_mul_(square, group["beta2"])
+        torch._foreach_addcmul_(square, grads, grads, 1 - group["beta2"])
+        numerators = torch._foreach_div(mean, 1 - group["beta1"] ** step)
+        whole = torch._foreach_div(square, 1 - group["beta2"] ** step)
+        return list(numerators), list(torch._foreach_sqrt(whole))
 
 
 class RMSprop(_BlockOptimizer):
