@@ -8,6 +8,8 @@ from facegraft_cli.lazy import LazyGroup
 COMMANDS = {
     "tracks": ("tracks", "tracks", "Who is in it, by tracks."),
     "check": ("check", "check", "Frames of a clip that should be looked at."),
+    "fix": ("fix", "fix", "Correct faces by landmarks, points or boxes from a file."),
+    "redo": ("fix", "redo", "Search frames again whose debug picture was deleted."),
     "pack": ("pack", "pack", "Its folder into one file."),
     "unpack": ("pack", "unpack", "One file into a folder."),
     "undo": ("undo", "undo", "Take back the last change."),

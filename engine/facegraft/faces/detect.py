@@ -28,7 +28,7 @@ from facegraft.faces.boxes import (
     turn_back,
 )
 from facegraft.faces.face import Face
-from facegraft.faces.mesh import MeshNetwork, square_of_candidate, square_of_mesh
+from facegraft.faces.mesh import MeshNetwork, Square, square_of_candidate, square_of_mesh
 from facegraft.faces.mesh68 import to_68
 
 _PRESENCE = 0.5  # least probability of a face in the mesh's crop
@@ -84,6 +84,19 @@ class FaceDetector:
         faces = [found[i].face for i in distinct(boxes, certainty)]
         faces.sort(key=lambda face: -face.size_px)
         return faces[:max_faces] if max_faces else faces
+
+    def fit(self, image_u8: np.ndarray, square: Square) -> Face | None:
+        """The face that somebody says is in `square` of an RGB frame; None where there is none.
+
+        Two passes of the mesh, as for a found face; the score is the second one's probability.
+        """
+        first, _ = self._mesh.run(image_u8, [square])
+        (mesh,), (flag,) = self._mesh.run(image_u8, [square_of_mesh(first[0])])
+        if flag <= _PRESENCE:
+            return None
+        points = to_68(mesh)
+        box = (*points.min(axis=0).tolist(), *points.max(axis=0).tolist())
+        return Face(points, box, flag, points)
 
     def _upright(self, image_u8: np.ndarray) -> list[Candidate]:
         candidates = self._boxes.at_side(image_u8, SMALL_SIDE)
