@@ -1,13 +1,13 @@
-"""What a merge costs: one 1080p frame by setting, and a whole clip in frames a second.
+"""What a merge costs, by setting: one 1080p frame from its stored pixels to the finished ones.
 
-    python benchmarks/merging.py [--model M.dfm] [--repeats 9] [--frames 24] [--face 300]
+    python benchmarks/merging.py [--model M.dfm] [--repeats 9] [--face 300] [--only overlay]
 
 The frame is soft noise with one face of known landmarks, `--face` px from brow to chin, so nothing
 has to be detected. Without --model a df-ud 256 network with random weights is exported, which costs
 what a trained one does; the face is merged by hull mask, since random masks could be empty.
-Settings are those that DeepFaceLab's merger was measured with. Prints medians: wall and processor
-milliseconds of the merge alone, from the stored frame to the finished 8-bit frame with predictions
-at hand, beside those of the network.
+Settings begin with those that DeepFaceLab's merger was measured with. Prints medians: wall and
+processor milliseconds of the merge alone, in 8 bits, with the prediction at hand, beside those of
+the network.
 """
 
 import argparse
@@ -15,85 +15,88 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
+from facegraft.controls import parse_values
 from facegraft.faces.face import Face
 from facegraft.faces.landmarks import HEAD_3D
 from facegraft.inference import SwapModel
 from facegraft.media.images import encode_image
-from facegraft.media.open import open_source
-from facegraft.media.writer import VideoWriter
-from facegraft.merge.animation import Animation
+from facegraft.media.source import Frame
 from facegraft.merge.extras import FaceExtras, FrameExtras
-from facegraft.merge.frame import merge_frame, predict_faces, reach
-from facegraft.merge.out.output import open_output
-from facegraft.merge.params import ColorTransfer, MaskMode, MergeMode, MergeParams
-from facegraft.merge.run import merge_clip, merge_pixels
+from facegraft.merge.frame import predict_faces, reach
+from facegraft.merge.out.merged import merge_whole
+from facegraft.merge.params import MergeParams
 from facegraft.model_spec import FaceType, ModelRecord, ModelSpec
 
 WIDTH, HEIGHT = 1920, 1080
 SPEC = ModelSpec("df-ud", 256, FaceType.WHOLE_FACE, 256, 64, 64, 22)  # DFL's SAEHD at 256
-HULL = MaskMode.HULL
-SETTINGS = {
-    "original": MergeParams(mask_mode=HULL, mode=MergeMode.ORIGINAL),
-    "overlay, none": MergeParams(mask_mode=HULL, color_transfer=ColorTransfer.NONE),
-    "overlay, rct": MergeParams(mask_mode=HULL),
-    "overlay, rct, erode 25 blur 50": MergeParams(mask_mode=HULL, erode=25, blur=50),
-    "overlay, rct, erode 100 blur 200": MergeParams(mask_mode=HULL, erode=100, blur=200),
-    "hist match, rct": MergeParams(mask_mode=HULL, mode=MergeMode.HIST_MATCH),
-    "seamless, none": MergeParams(
-        mask_mode=HULL, mode=MergeMode.SEAMLESS, color_transfer=ColorTransfer.NONE
-    ),
-    "seamless, rct": MergeParams(mask_mode=HULL, mode=MergeMode.SEAMLESS),
+SETTINGS: dict[str, dict[str, Any]] = {
+    "original": {"mode": "original"},
+    "overlay, none": {"color_transfer": "none"},
+    "overlay, rct": {},
+    "overlay, rct, erode 25 blur 50": {"erode": 25, "blur": 50},
+    "overlay, rct, erode 100 blur 200": {"erode": 100, "blur": 200},
+    "hist match, rct": {"mode": "hist_match"},
+    "seamless, none": {"mode": "seamless", "color_transfer": "none"},
+    "seamless, rct": {"mode": "seamless"},
+    "seamless hist match, rct": {"mode": "seamless_hist_match"},
+    "raw rgb": {"mode": "raw_rgb"},
+    "raw predict": {"mode": "raw_predict"},
+    **{
+        f"overlay, {kind}": {"color_transfer": kind}
+        for kind in ("lct", "mkl", "mkl_m", "idt", "idt_m", "sot_m", "mix_m")
+    },
+    "light match 1": {"light_match": 1.0},
+    "feather, all sides": {f"feather_{side}": 80 for side in ("top", "bottom", "left", "right")},
+    "sharpen gaussian 5": {"sharpen_mode": "gaussian", "sharpen_amount": 5},
+    "denoise 100": {"denoise": 100},
+    "bicubic degrade 50": {"bicubic_degrade": 50},
+    "color degrade 50": {"color_degrade": 50},
+    "motion blur 50": {"motion_blur": 50},
+    "grain 1": {"grain": 1.0},
 }
 
 
 def main() -> None:
     args = arguments()
     with tempfile.TemporaryDirectory() as folder:
-        path = args.model or random_model(Path(folder) / "random.dfm")
-        model = SwapModel.open(path)
-        pixels, face = noise(0), centered_face(args.face)
-        x0, y0, x1, y1 = reach([face], model, MergeParams(), pixels.shape)
+        model = SwapModel.open(args.model or random_model(Path(folder) / "random.dfm"))
+        face = centered_face(args.face)
+        frame = Frame(noise(0), 0, Fraction(0), "000000")
+        image = frame.display()
+        x0, y0, x1, y1 = reach([face], model, MergeParams(), image.shape)
         print(
             f"{WIDTH}x{HEIGHT}, face {face.size_px:.0f} px, rectangle {x1 - x0}x{y1 - y0}, model "
             f"{model.resolution} px; medians of {args.repeats}"
         )
         print(f"{'':36}{'wall ms':>10}{'CPU ms':>10}")
-        image = pixels.astype(np.float32) / np.float32(255)
-        predictions = predict_faces(image, [face], model, MergeParams())
+        (prediction,) = predict_faces(image, [face], model, MergeParams())
         show("network", lambda: predict_faces(image, [face], model, MergeParams()), args.repeats)
-        for name, params in SETTINGS.items():
-            kept = _Kept(model, predictions[0])
-            show(name, lambda p=params, k=kept: merge_pixels(pixels, [face], k, p), args.repeats)
-        show("  PNG encode, for comparison", lambda: encode_image(".png", pixels), args.repeats)
-        params = SETTINGS["overlay, rct, erode 25 blur 50"]
-        merged = merge_frame(
-            image, [face], model, params, FrameExtras([FaceExtras(prediction=predictions[0])])
+        extras = FrameExtras(
+            [FaceExtras(prediction=prediction, motion=np.array([20.0, 5.0]))], seed=1
         )
-        assert merged.matte.max() == 1, "nothing was merged, so nothing was measured"
-        whole_clip(Path(folder), model, face, params, args.frames)
-
-
-class _Kept(SwapModel):
-    """A model whose prediction is at hand, so that a merge is measured without its network."""
-
-    def __init__(self, model: SwapModel, prediction: Any) -> None:
-        self.resolution, self.spec, self.prediction = model.resolution, model.spec, prediction
-
-    def predict(self, aligned: np.ndarray, morph_value: float = 0.75) -> Any:
-        return self.prediction
+        for name, rows in SETTINGS.items():
+            if args.only not in name:
+                continue
+            params = parse_values(MergeParams, {"mask_mode": "hull", **rows})
+            work = partial(merge_whole, frame, [face], model, params, extras)
+            assert work().matte.max() == 255, "nothing was merged, so nothing was measured"
+            show(name, work, args.repeats)
+        show("  PNG encode, for comparison", lambda: encode_image(".png", frame.pixels), 3)
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--frames", type=int, default=24, help="length of the clip")
+    parser.add_argument("--only", default="", help="settings whose name holds this")
     parser.add_argument("--face", type=float, default=300.0, help="px from brow to chin")
     return parser.parse_args()
 
@@ -133,27 +136,6 @@ def show(name: str, work: Callable[[], Any], repeats: int) -> None:
         cpus.append((time.process_time() - cpu) * 1e3)
         walls.append((time.perf_counter() - wall) * 1e3)
     print(f"{name:36}{statistics.median(walls):10.1f}{statistics.median(cpus):10.1f}")
-
-
-def whole_clip(
-    folder: Path, model: SwapModel, face: Face, params: MergeParams, frames: int
-) -> None:
-    """Frames a second from H.264 to H.264 with a matte movie beside it."""
-    with VideoWriter(folder / "clip.mp4", WIDTH, HEIGHT, 25) as writer:
-        for index in range(frames):
-            writer.write(np.roll(noise(0), 4 * index, axis=1))
-    wall, cpu = time.perf_counter(), time.process_time()
-    with (
-        open_source(folder / "clip.mp4") as source,
-        open_output(folder / "out.mp4", source.info) as output,
-        open_output(folder / "matte.mp4", source.info) as mattes,
-    ):
-        merge_clip(source, output, mattes, model, Animation.constant(params), lambda _frame: [face])
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    print(
-        f"clip of {frames} frames, H.264 in, H.264 and matte out: {frames / wall:.2f} frames/s, "
-        f"{cpu / frames * 1e3:.0f} CPU ms a frame"
-    )
 
 
 if __name__ == "__main__":
