@@ -14,7 +14,7 @@ _LEFT_OUT_SHOWN = 5
 
 @click.command()
 @click.argument("folder", metavar="FACESET", type=FOLDER)
-@click.argument("pack_file", metavar="FILE", type=_FILE, required=False)
+@click.argument("pack_file", metavar="[FILE]", type=_FILE, required=False)
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it is there.")
 @click.option("--skip-bad", is_flag=True, help="Leave out files that are no faces or damaged.")
 def pack(folder: Path, pack_file: Path | None, overwrite: bool, skip_bad: bool) -> None:

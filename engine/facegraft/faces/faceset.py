@@ -141,11 +141,7 @@ def _read_or_error(path: Path) -> AlignedFace | FacesetError:
 
 def read_aligned(path: Path) -> AlignedFace:
     """One aligned image's values. Raises: BadAlignedImage, FutureVersion, both naming the file."""
-    values = read_metadata(path)
-    try:
-        return _from_values(path, values)
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadAlignedImage(f"{path}: the face metadata lacks or garbles {error}") from error
+    return from_values(path, read_metadata(path))
 
 
 def read_image(face: AlignedFace) -> np.ndarray:
@@ -293,6 +289,14 @@ def _to_values(aligned: AlignedFace) -> dict[str, Any]:
     if aligned.imported:
         values["imported"] = dict(aligned.imported)
     return values
+
+
+def from_values(path: Path, values: dict[str, Any]) -> AlignedFace:
+    """The face of `path` from what `read_metadata` gives. Raises: BadAlignedImage."""
+    try:
+        return _from_values(path, values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadAlignedImage(f"{path}: the face metadata lacks or garbles {error}") from error
 
 
 def _from_values(path: Path, values: dict[str, Any]) -> AlignedFace:
