@@ -9,6 +9,8 @@ from bpy_extras.anim_utils import (  # pyright: ignore[reportMissingImports]
 
 COMPOSITOR_IS_GROUP = bpy.app.version >= (5, 0, 0)  # before, each scene embedded its own tree
 MATH_NODE = "ShaderNodeMath" if COMPOSITOR_IS_GROUP else "CompositorNodeMath"
+# of properties that hold paths; without it 5.x shows "//" in red
+PATH_OPTIONS = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (5, 0, 0) else set()
 VALUE_NODES = ("ShaderNodeValue", "CompositorNodeValue")
 OUTPUT_NODE = "NodeGroupOutput" if COMPOSITOR_IS_GROUP else "CompositorNodeComposite"
 

@@ -17,7 +17,7 @@ from bpy.props import (  # pyright: ignore[reportMissingImports]
     StringProperty,
 )
 
-from . import nodes, preview
+from . import compat, nodes, preview
 
 
 def _changed(_settings: bpy.types.PropertyGroup, _context: bpy.types.Context) -> None:
@@ -34,7 +34,13 @@ def _looks_changed(_settings: bpy.types.PropertyGroup, _context: bpy.types.Conte
 
 
 def _file(name: str, description: str) -> Any:
-    return StringProperty(name=name, description=description, subtype="FILE_PATH", update=_changed)
+    return StringProperty(
+        name=name,
+        description=description,
+        subtype="FILE_PATH",
+        update=_changed,
+        options=compat.PATH_OPTIONS,
+    )
 
 
 class FaceGraftSettings(bpy.types.PropertyGroup):
@@ -80,6 +86,7 @@ class FaceGraftSettings(bpy.types.PropertyGroup):
         name="Cache",
         description="Folder for the baked layers. Empty: beside the .blend file, by node name",
         subtype="DIR_PATH",
+        options=compat.PATH_OPTIONS,
         update=_source_changed,
     )
     on_error: EnumProperty(
