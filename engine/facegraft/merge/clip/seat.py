@@ -34,7 +34,7 @@ from facegraft.merge.geometry import crop, framing
 from facegraft.merge.params import MergeParams
 from facegraft.progress import Progress, Silent
 
-FRAMES = 16  # looked at; the median then errs by a third of the spread of single ones
+FRAMES = 24  # looked at; the median then errs by a quarter of the spread of single ones
 _LEAST_FRAMES = 3  # fewer give no median worth the name
 _CANVAS = 512  # px: the detector's picture of a face, whatever the frame's size
 _SPAN = 0.625  # of the canvas that the square takes; detectors want some of the room around a head
@@ -43,7 +43,6 @@ _SAME_FACE = 0.4  # least overlap of boxes, to take two findings for one face
 _FEATURES = slice(27, 68)  # nose, eyes and mouth; brows are hair, and the jaw the frame's own
 _MAD_TO_SIGMA = 1.4826  # of a normal distribution
 _MEDIAN_ERROR = 1.2533  # standard error of a median, by that of a mean
-_CERTAIN = 3.0  # standard errors: what lies within is noise, and correcting it would add it
 
 Similarity = tuple[float, float, float, float]  # x and y in permille, percent, degrees
 
@@ -87,7 +86,7 @@ def seat(
 ) -> Seat:
     """The correction for `model` on the largest face of up to `frames` frames, spread over `clip`.
 
-    What does not stand out from the spread of the frames is 0.
+    What does not stand out from the spread of the frames is left out, by as much as it is doubtful.
     params: framing and morph value of the merge; its placement does not count.
     Raises: ParameterError where too few of the model's faces are found, UnreadableMedia,
     ModelError, Cancelled.
@@ -113,7 +112,9 @@ def seat(
     middle = np.median(values, axis=0)
     off = _MAD_TO_SIGMA * np.median(np.abs(values - middle), axis=0)
     error = _MEDIAN_ERROR * off / math.sqrt(len(found))
-    x, y, size, angle = np.where(np.abs(middle) > _CERTAIN * error, middle, 0.0).tolist()
+    # what is measured less surely is corrected less: positive-part shrinkage (James, Stein 1961)
+    sure = np.maximum(0.0, 1 - (error / np.maximum(np.abs(middle), 1e-9)) ** 2)
+    x, y, size, angle = (middle * sure).tolist()
     spread = (float(off[0]), float(off[1]), float(off[2]), float(off[3]))
     return Seat(x, y, size, angle, spread, len(found))
 
