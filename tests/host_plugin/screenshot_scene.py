@@ -2,10 +2,10 @@
 
     blender --python screenshot_scene.py -- REQUEST.json       (a Blender with a window)
 
-The request is that of `install/demo/scene.py`, and `frame`, `ready` and `done`: once the node's
-face is in the backdrop the file `ready` is written, and Blender ends when `done` is there. The
-picture is taken from outside (docs/blender.md says how), since Blender's own screenshots from a
-script are black.
+The request is that of `install/demo/scene.py`, and `frame`, `zoom`, `offset`, `pan`, `ready` and
+`done`: once the node's face is in the backdrop the file `ready` is written, and Blender ends when
+`done` is there. The picture is taken from outside, for example by ImageMagick's `import -window
+root`, since Blender's own screenshots from a script are black.
 """
 
 import json
@@ -51,12 +51,17 @@ class Show:
         region = next(r for r in area.regions if r.type == "WINDOW")
         with bpy.context.temp_override(window=window, area=area, region=region):
             bpy.ops.node.view_all()
+            bpy.ops.view2d.pan(deltax=self.request["pan"], deltay=0)
         status = sys.modules[f"{EXTENSION}.status"]
-        while True:
-            last = status.last(node.node_tree)
-            if last is not None and last.frame == self.request["frame"]:
-                break
+        last = status.last(node.node_tree)
+        while last is None or last.frame != self.request["frame"]:
             yield TICK_S
+            last = status.last(node.node_tree)
+        first = last
+        bpy.ops.facegraft.refresh()  # the first one loaded networks, whose time is not the node's
+        while last is first:
+            yield TICK_S
+            last = status.last(node.node_tree)
         print(f"status: {last.outcome} {last.message} {last.notes}", flush=True)
         yield from [TICK_S] * REST_TICKS
         Path(self.request["ready"]).write_text(last.outcome.value, encoding="utf-8")
@@ -68,6 +73,7 @@ class Show:
         sys.path.insert(0, str(REPOSITORY / "install" / "demo"))
         import scene as demo  # pyright: ignore[reportMissingImports]
 
+        bpy.ops.wm.save_as_mainfile(filepath=self.request["blend"])  # paths may begin with //
         tree, node, output = demo.build(self.request)
         viewer = tree.nodes.new("CompositorNodeViewer")
         tree.links.new(node.outputs["Image"], viewer.inputs[0])

@@ -264,7 +264,7 @@ def test_without_the_add_on_a_saved_file_shows_its_source(blender: Blender, shot
     [
         ({"model": "/nowhere/gone.dfm"}, None, "gone.dfm"),
         ({"model": ""}, None, "no model is chosen"),
-        ({"faces": "/nowhere/faces"}, None, "no faceset folder /nowhere/faces"),
+        ({"faces": "/nowhere/faces"}, None, "no faces at /nowhere/faces"),
         ({}, "/nowhere/python", "/nowhere/python"),
     ],
     ids=["missing model", "no model", "missing faces", "no engine"],

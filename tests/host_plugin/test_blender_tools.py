@@ -16,6 +16,7 @@ from facegraft.controls import plain_values
 from facegraft.errors import MissingWeights
 from facegraft.faces.detect import FaceDetector
 from facegraft.inference import SwapModel
+from facegraft.media.color import srgb_encode
 from facegraft.merge.animation import load_animation
 from facegraft.merge.clip.track_file import load_tracks
 from facegraft.merge.detail.motion import motions
@@ -367,3 +368,20 @@ def test_tracked_faces_have_numbers_and_the_motion_that_blurs_them(blender: Blen
         assert np.abs(got - linear(expected)).max() < LINEAR_ERROR, index
     (face,) = run.answer["statuses"]["FG"]["shown"]
     assert face["track"] == track.number
+    _assert_the_command_line_gives_the_same(walking, path, {"motion-blur": "100"})
+
+
+def _assert_the_command_line_gives_the_same(shot: Shot, tracks: Path, options: dict[str, str]):
+    out = shot.folder / "cli"
+    arguments = ["merge", str(shot.folder / "src_####.png"), str(out), "--model", str(shot.model)]
+    arguments += ["--faces", str(tracks), "--color-transfer", "none"]
+    arguments += [part for name, value in options.items() for part in (f"--{name}", value)]
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 0, result.output
+    pictures = sorted(out.glob("*.png"))
+    assert len(pictures) == len(shot.frames)
+    for index, path in enumerate(pictures):
+        theirs = cv2.imread(str(path))
+        assert theirs is not None
+        ours = np.clip(srgb_encode(read_exr(shot, index)[..., :3]), 0, 1) * 255
+        assert np.abs(theirs[..., ::-1] - ours).max() <= 1, index

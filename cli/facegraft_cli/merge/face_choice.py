@@ -22,6 +22,7 @@ from facegraft.merge.clip.likeness import resolve_like
 from facegraft.merge.clip.params import ClipParams
 from facegraft.merge.clip.seat import seat
 from facegraft.merge.clip.steady import steadied
+from facegraft.merge.clip.track_file import load_tracks
 from facegraft.merge.job import MergeJob
 from facegraft.progress import Progress
 from facegraft_cli.merge.device import Device
@@ -29,6 +30,11 @@ from facegraft_cli.options import given_values, option_in, table_options, togeth
 
 SECTION = "Face choice"
 STEADINESS = "Steadiness"
+_STEADYING = {
+    row.name
+    for row in controls_of(ClipParams)
+    if row.control.group == "Tracks" or row.name == "min_confidence"
+}
 MARGIN = 12  # frames searched beyond a range: tracks and smoothing need neighbours
 
 face_options = together(
@@ -65,12 +71,27 @@ def clip_params(values: Mapping[str, Any]) -> ClipParams:
     return parse_values(ClipParams, given)
 
 
+def is_track_file(path: Path | None) -> bool:
+    """Whether --faces names a file of tracked faces, as the node keeps it, and no faceset."""
+    return path is not None and path.suffix.lower() == ".json"
+
+
+def leaves_faces(values: Mapping[str, Any]) -> bool:
+    """Whether faces stay as they are: a host's tracked ones were steadied, unless flags say how."""
+    asked = given_values(values).keys() & _STEADYING
+    return is_track_file(values["faces"]) and not asked
+
+
 @dataclass(slots=True)
 class Chooser:
-    """Finds and picks the faces of one clip; the detector is opened once, when it is needed."""
+    """Finds and picks the faces of one clip; the detector is opened once, when it is needed.
+
+    leaves: faces are not steadied.
+    """
 
     source: FrameSource
     params: ClipParams
+    leaves: bool
     recognition: Path | None
     device: Device
     progress: Progress
@@ -86,10 +107,14 @@ class Chooser:
     def chosen(self, indices: Sequence[int], folder: Path | None) -> ClipFaces:
         """The faces of the set in `folder`, or found around `indices`; steadied, then chosen.
 
+        `folder` may be a track file, whose faces were steadied when they were tracked.
+
         Raises: ParameterError, FacesetError, MissingWeights, UnreadableMedia, Cancelled.
         """
         choice = parse_choice(self.params.choose)
-        clip = steadied(self._all(indices, folder), self.params)
+        clip = self._all(indices, folder)
+        if not self.leaves:
+            clip = steadied(clip, self.params)
         info = self.source.info
         return choose(clip, self._known(choice, clip), info.width, info.height)
 
@@ -141,6 +166,8 @@ class Chooser:
                 n for i in indices for n in range(max(0, i - MARGIN), min(last, i + MARGIN) + 1)
             }
             return find_faces(source, sorted(near), self.detector, 0, self.progress)
+        if is_track_file(folder):
+            return load_tracks(folder, source.info.width, source.info.height)
         faceset = Faceset.open(folder)
         names = sorted({face.origin.source_name for face in faceset})
         if source.info.path.name not in names:

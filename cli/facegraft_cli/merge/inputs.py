@@ -37,8 +37,9 @@ input_options = together(
         SECTION,
         "--faces",
         type=PATH,
-        help="Faceset that was extracted from CLIP; without it faces are searched first. Faces "
-        "whose images were deleted from it stay as they are.",
+        help="Faceset that was extracted from CLIP, or the track file (.json) of a Blender node; "
+        "without it faces are searched first. Faces whose images were deleted from a faceset stay "
+        "as they are.",
     ),
     option_in(
         SECTION,
