@@ -18,7 +18,7 @@ from facegraft_cli.exit_codes import WITHOUT_FACE
 from facegraft_cli.merge.closing import describe, to_values
 from facegraft_cli.merge.controls import check_needs, chosen_controls, control_options
 from facegraft_cli.merge.device import chosen_device, device_options
-from facegraft_cli.merge.face_choice import Chooser, clip_params, face_options
+from facegraft_cli.merge.face_choice import Chooser, clip_params, face_options, leaves_faces
 from facegraft_cli.merge.frame_range import FrameRange, chosen_frames, range_options
 from facegraft_cli.merge.inputs import (
     PATH,
@@ -76,7 +76,10 @@ def merge(context: click.Context, clip: Path, out: Path, **values: Any) -> None:
         mattes = stack.enter_context(host_mattes(values["host_matte"], source.info))
         check_needs(animation, frames.indices, networks, mattes is not None)
         tell_records(networks.models, progress)
-        chooser = Chooser(source, clip_params(values), values["recognition"], device, progress)
+        chooser = Chooser(
+            source, clip_params(values), leaves_faces(values), values["recognition"], device,
+            progress,
+        )  # fmt: skip
         job = MergeJob(
             networks.models[0], animation, chooser.chosen(frames.indices, values["faces"]),
             segmenter=networks.segmenter, enhancer=networks.enhancer, mattes=mattes,
