@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,18 @@ from click.testing import CliRunner, Result
 
 from facegraft.controls import controls_of
 from facegraft.errors import FutureVersion, ParameterError, SourceNotFound
+from facegraft.inference import SwapModel
 from facegraft.media.images import read_image_file, write_image
+from facegraft.media.open import open_source
 from facegraft.merge import presets
+from facegraft.merge.clip.faces import ClipFaces
 from facegraft.merge.clip.params import ClipParams
+from facegraft.merge.clip.track_file import save_tracks
 from facegraft.merge.params import MergeParams
+from facegraft.merge.run import merge_pixels
 from facegraft_cli.main import cli
 from facegraft_cli.merge.command import merge
+from tests.drawn_faces import face_at
 from tests.engine.merge_clips import (
     FACELESS,
     HEIGHT,
@@ -212,6 +219,23 @@ def test_a_warm_cache_gives_the_same_pictures(job, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+def test_faces_tracked_by_a_host_are_merged_as_they_are_kept(job, tmp_path):
+    """A farm then has the node's faces; flags of steadiness are heard all the same."""
+    faces = {n: (replace(face_at(60 + 4 * n, 55 + n % 2, 40), track=0),) for n in range(6)}
+    save_tracks(tmp_path / "t.json", ClipFaces(faces), WIDTH, HEIGHT, "of this test")
+    words = ["merge", job / "plates", "--model", job / "m.dfm", "--faces", tmp_path / "t.json"]
+    for name, flags in (("kept", []), ("steady", ["--steady", 3])):
+        done = facegraft(*words, tmp_path / name, *flags)
+        assert done.exit_code == 0, done.output
+    model = SwapModel.open(job / "m.dfm")
+    with open_source(job / "plates") as source:
+        expected, _ = merge_pixels(source[2], faces[2], model, MergeParams())
+    kept, steady = (read_image_file(tmp_path / d / "shot.1003.png")[0] for d in ("kept", "steady"))
+    # the file keeps two decimals of a pixel
+    assert np.abs(kept.astype(int) - expected).mean() < 0.1
+    assert np.abs(steady.astype(int) - expected).mean() > np.abs(kept.astype(int) - expected).mean()
+
+
 def test_the_report_lists_what_to_look_at_with_a_sheet(job, tmp_path):
     merged(job, tmp_path / "out", "--report", tmp_path / "report")
     values = json.loads((tmp_path / "report" / "suspicious.json").read_text())
@@ -229,7 +253,7 @@ def test_presets_are_saved_listed_shown_and_removed(tmp_path):
     assert "my look" in facegraft("merge-preset", "list").output
     shown = facegraft("merge-preset", "show", "my look").output
     assert "night" in shown and "erode                  25 permille" in shown
-    assert "light_match            0.5" in shown  # from natural
+    assert "light_match            0.6" in shown  # from natural
     values = json.loads(facegraft("merge-preset", "show", "my look", "--json").output)
     assert values["params"]["erode"] == 25
     assert facegraft("merge-preset", "delete", "my look").exit_code == 0

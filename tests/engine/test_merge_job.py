@@ -31,10 +31,11 @@ FACES = {
 @pytest.fixture(scope="module")
 def models(tmp_path_factory) -> tuple[SwapModel, SwapModel]:
     folder = tmp_path_factory.mktemp("models")
-    return tuple(
+    one, other = (
         SwapModel.open(write_dfm(folder / f"{n}.dfm", 64, (gain, 1, 1), (0, 0, 0), 1.0, 1.0))
         for n, gain in enumerate((0.5, 0.8))
     )
+    return one, other
 
 
 def frame(index: int) -> Frame:

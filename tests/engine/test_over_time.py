@@ -13,11 +13,11 @@ from facegraft.media.open import open_source
 from facegraft.merge.animation import Animation
 from facegraft.merge.clip.faces import ClipFaces
 from facegraft.merge.clip.steady import neighbours
-from facegraft.merge.color.maps import AffineMap
+from facegraft.merge.color.maps import AffineMap, ColorMap
 from facegraft.merge.frame import fit_faces
 from facegraft.merge.job import MergeJob
 from facegraft.merge.out.outputs import open_outputs
-from facegraft.merge.over_time import fit_clip, looks_along
+from facegraft.merge.over_time import SteadyFits, fit_clip, looks_along
 from facegraft.merge.params import ColorTransfer, MaskMode, MergeParams
 from facegraft.merge.run import merge_clip
 from facegraft.progress import Silent
@@ -67,9 +67,19 @@ def own_fits(plates: Path, job: MergeJob):
         ]
 
 
-def matrix(color_map) -> np.ndarray:
+def affine(color_map: ColorMap | None) -> AffineMap:
     assert isinstance(color_map, AffineMap)
-    return color_map.matrix
+    return color_map
+
+
+def matrix(color_map: ColorMap | None) -> np.ndarray:
+    return affine(color_map).matrix
+
+
+def steady_map(fits: SteadyFits, index: int) -> AffineMap:
+    fit = fits.of(index, 0)
+    assert fit is not None
+    return affine(fit.color_map)
 
 
 def test_a_steady_colour_is_the_weighted_mean_of_the_neighbours_maps(plates, model):
@@ -91,7 +101,7 @@ def test_flickering_light_makes_the_steady_maps_move_less(plates, model):
     alone = np.stack([matrix(fit.color_map) for fit in own_fits(plates, job)])
     with open_source(plates) as source:
         fits = fit_clip(source, job, range(COUNT))
-    steady = np.stack([matrix(fits.of(n, 0).color_map) for n in range(COUNT)])
+    steady = np.stack([steady_map(fits, n).matrix for n in range(COUNT)])
     jitter = [np.abs(np.diff(maps, axis=0))[1:-1, 0].mean() for maps in (alone, steady)]
     assert jitter[1] < 0.4 * jitter[0]
 
@@ -123,7 +133,7 @@ def test_where_the_transfer_is_keyed_only_frames_of_the_same_kind_count(plates, 
     job = job_of(model, smooth_color=3, color_transfer=keys)
     with open_source(plates) as source:
         fits = fit_clip(source, job, range(COUNT))
-    kinds = [fits.of(n, 0).color_map.in_lab for n in range(COUNT)]
+    kinds = [steady_map(fits, n).in_lab for n in range(COUNT)]
     assert kinds == [True] * 4 + [False] * 5
 
 
