@@ -171,7 +171,7 @@ def test_a_filter_acts_on_the_face_in_its_square(models, name):
 
 @pytest.mark.parametrize("kind", list(ColorTransfer))
 def test_a_transfer_fits_the_predicted_face_to_the_frame_s_own(models, kind):
-    """Weighted by the mask before its edges are made, with the amount last."""
+    """Laid on the frame's square by the mask before its edges are made; the amount comes last."""
     image = make_image()
     matrix = align_matrix(FACE.landmarks, FaceType.WHOLE_FACE, 96)
     own = warp_image(image, matrix, 96, 96, border=cv2.BORDER_REPLICATE)
@@ -183,7 +183,9 @@ def test_a_transfer_fits_the_predicted_face_to_the_frame_s_own(models, kind):
     merged = merge_frame(image, [FACE], models["tint"], params).result
     expected = given_face(
         models,
-        lambda face: fit_transfer(kind, face, own, weights).apply(face, 0.7),
+        lambda face: fit_transfer(kind, own + mask[..., None] * (face - own), own, weights).apply(
+            face, 0.7
+        ),
         image,
         replace(PLAIN, **edges),
     )
@@ -211,6 +213,8 @@ def test_hist_match_follows_the_transfer_and_light_match_comes_last(models, mask
 
     def by_hand(face: np.ndarray) -> np.ndarray:
         face = fit.color_map.apply(face)
+        if not masked:
+            face = own + mask[..., None] * (face - own)
         face = match_histogram(face, own, counted_pixels, 200)
         return match_light(face, own, mask, 0.6, 0.06 * 96)
 

@@ -19,9 +19,10 @@ The steps of one face, in order, and the rows of MergeParams that steer each:
 12. composite over the faces merged so far, the largest on top: mix
 
 Statistics (7, 8) count what the mask shows before its edges are made, so that softening an edge
-never changes a colour. Original stops at 5 and lays nothing. Raw rgb pastes the square of step 3 as
-it is and whole: its matte is the square. Raw predict shows the squares of step 3 upright, in a row
-that fits the frame, and its matte is that row.
+never changes a colour; those that count the whole square see the frame's own pixels around the
+mask. Original stops at 5 and lays nothing. Raw rgb pastes the square of step 3 as it is and whole:
+its matte is the square. Raw predict shows the squares of step 3 upright, in a row that fits the
+frame, and its matte is that row.
 
 Everything is float32 and display-referred. Network and statistics see the frame clipped to 0..1;
 the frame itself is never clipped, and what it holds above 1 comes back into the face by the rule of

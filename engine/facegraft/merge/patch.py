@@ -13,12 +13,11 @@ import numpy as np
 from facegraft.faces.align import invert
 from facegraft.media.hdr import carry_highlights
 from facegraft.merge.detail.grain import add_grain
-from facegraft.merge.geometry import NOWHERE, Rect, bounds, footprint, paste
+from facegraft.merge.geometry import NOWHERE, Rect, blend, bounds, finite, footprint, paste
 from facegraft.merge.mask.face_mask import LEAST, MASK_SIZE
 from facegraft.merge.params import MergeMode
 from facegraft.merge.stages import SOLID, FaceStages
 
-LARGEST = 65504.0  # of half floats; infinite pixels under a matte are read as it
 _LEAST_SIDE_PX = 4  # a face smaller than this in the frame is left alone
 _GROWTH = 0.06  # of the mask's square: how far edges may move without another rectangle
 
@@ -101,26 +100,6 @@ def lay(image: np.ndarray, matte: np.ndarray, patch: Patch) -> None:
         matte[window] = 1 - (1 - matte[window]) * (1 - patch.alpha)
     else:
         matte[window] = patch.alpha
-
-
-def blend(below: np.ndarray, face: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """(h, w, 3) `below * (1 - alpha) + face * alpha`; broken pixels of `below` count as black, or
-    as the largest half float."""
-    part = cv2.merge((alpha, alpha, alpha))  # numpy broadcasts slowly over channels
-    shown = face * part
-    np.subtract(1, part, out=part)
-    part *= finite(below)
-    part += shown
-    return part
-
-
-def finite(pixels: np.ndarray) -> np.ndarray:
-    """`pixels` themselves where all are finite, else a mended copy."""
-    with np.errstate(invalid="ignore"):  # infinities of both signs
-        total = pixels.sum()  # five times as quick as looking at every value
-    if np.isfinite(total):
-        return pixels
-    return np.nan_to_num(pixels, nan=0.0, posinf=LARGEST, neginf=-LARGEST)
 
 
 def _rect_of(stages: FaceStages, mask: np.ndarray) -> Rect:

@@ -17,7 +17,7 @@ from facegraft.merge.color.transfer import counted, fit_transfer
 from facegraft.merge.detail.degrade import bicubic_degrade, color_degrade, denoise
 from facegraft.merge.detail.motion import motion_blur, motion_in_square
 from facegraft.merge.detail.sharpen import sharpen
-from facegraft.merge.geometry import covered, crop
+from facegraft.merge.geometry import blend, covered, crop
 from facegraft.merge.params import ColorTransfer, MergeMode
 from facegraft.merge.seen import SeenFace
 
@@ -133,7 +133,13 @@ class FaceStages(SeenFace):
         face = self.cloned() if self._clones else self.portrait()
         size = len(face)
         weights = counted(kind, self._square_mask(self.base_mask(), size), self._inside(size))
-        return fit_transfer(kind, face, self.reference(size), weights)
+        return fit_transfer(kind, self._framed(face), self.reference(size), weights)
+
+    def _framed(self, face: np.ndarray) -> np.ndarray:
+        """The face with the frame's own pixels around its mask. What a network trained under a mask
+        paints outside of it has no meaning, and would spoil what counts the whole square."""
+        mask = self._square_mask(self.base_mask(), len(face))
+        return blend(self.reference(len(face)), face, mask)
 
     def _transferred(self, face: np.ndarray) -> np.ndarray:
         return self.color_map().apply(face, self.params.color_transfer_amount)
@@ -144,6 +150,8 @@ class FaceStages(SeenFace):
         weights = self._inside(size)
         if p.mode is MergeMode.HIST_MATCH and p.hist_match_masked:
             weights = weights * self._square_mask(self.base_mask(), size)
+        else:
+            face = self._framed(face)
         return match_histogram(face, self.reference(size), weights, p.hist_match_threshold)
 
     def _lit(self, face: np.ndarray) -> np.ndarray:

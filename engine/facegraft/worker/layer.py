@@ -18,8 +18,7 @@ import cv2
 import numpy as np
 
 from facegraft.media.working_space import WorkingSpace
-from facegraft.merge.geometry import Rect
-from facegraft.merge.patch import finite
+from facegraft.merge.geometry import Rect, finite
 
 _BAND_PX = 1 << 15  # of a band of rows: its pictures stay in a core's second cache
 _THREADS = min(4, os.cpu_count() or 1)  # memory is the limit beyond
