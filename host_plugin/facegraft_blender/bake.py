@@ -42,6 +42,7 @@ class FACEGRAFT_OT_bake(JobOperator, bpy.types.Operator):
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         writer = _writer_scene()
+        shown = tree.facegraft.source
         tree.facegraft.source = "LIVE"
         try:
             bake = Bake(fresh, scene.frame_start, (0, 0), nodes.settings_of(tree))
@@ -49,8 +50,9 @@ class FACEGRAFT_OT_bake(JobOperator, bpy.types.Operator):
             _write_empty(bake, writer)
             bake.save()
             replace_folder(fresh, folder)
-            tree.facegraft.source = "CACHE"
+            shown = "CACHE"
         finally:
+            tree.facegraft.source = shown  # after Escape or an error what was there before
             bpy.data.scenes.remove(writer)
             shutil.rmtree(fresh, ignore_errors=True)
 

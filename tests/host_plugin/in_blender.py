@@ -420,6 +420,10 @@ def _build(request):
     """source: image pattern's first file or movie; frames, size, fps; nodes: name, from, params,
     keys {row: [[frame, value], ...]}, model, faces, on_error; result: node and socket, or two
     nodes to average; format: EXR, PNG or MP4; output: path; audio: file."""
+    if "working_space" in request:
+        bpy.ops.wm.set_working_color_space(
+            working_space=request["working_space"], convert_colors=False
+        )
     scene = bpy.context.scene
     render = scene.render
     render.resolution_x, render.resolution_y = request["size"]

@@ -14,6 +14,7 @@ from facegraft.errors import MissingWeights
 from facegraft.faces.detect import FaceDetector
 from facegraft.inference import SwapModel
 from facegraft.media.color import srgb_encode
+from facegraft.media.working_space import open_space
 from facegraft.merge.frame import merge_frame
 from facegraft.merge.params import ColorTransfer, MergeParams
 from tests.engine.tiny_dfm import write_dfm
@@ -224,6 +225,24 @@ def test_the_scene_takes_the_clips_rate_size_and_length_and_no_warning_is_left(
     assert answer["result"] == ["FINISHED"] and answer["clips"] == []
     assert answer["fps"] == round(rate)
     assert answer["fps"] / answer["base"] == pytest.approx(float(rate), rel=1e-5)
+
+
+def test_other_working_spaces_are_converted_for_the_network_and_back(blender: Blender, shot: Shot):
+    """Against the engine's own conversion of what Blender renders without the node."""
+    space = open_space("acescg")
+    values = {"working_space": "ACEScg", "frames": 2}
+    plain = shot.request([], result=["source", "Image"], **values)
+    assert blender("shoot", **plain).exit_code == 0
+    source = read_exr(shot, 1)
+    assert np.abs(source[..., :3] - linear_source(shot, 1)).max() > 0.01  # it is another space
+    run = blender("shoot", **shot.request([{"name": "FG", "params": HARD_SOCKETS}], **values))
+    assert run.exit_code == 0, run.log
+    image = space.to_display(source[..., :3])
+    expected = space.from_display(shot.expected(1, HARD, image=image).result)
+    got = read_exr(shot, 1)
+    assert np.abs(got[..., :3] - expected).max() < LINEAR_ERROR
+    matte = shot.expected(1, HARD, image=image).matte
+    assert np.array_equal(got[matte == 0], source[matte == 0])
 
 
 @pytest.fixture
