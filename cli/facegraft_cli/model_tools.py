@@ -188,12 +188,14 @@ def restore(model: Path, backup: Path) -> None:
     BACKUP is read through and checked first. Options stay those of MODEL/params.toml.
     """
     # torch takes seconds to import, and --help must not wait for it
-    from facegraft.training.checkpoint import load_checkpoint
+    from facegraft.training.checkpoint import load_checkpoint, table_of
     from facegraft.training.lock import lock_run
+    from facegraft.training.saves import HEADER_NAME
     from facegraft.training.snapshots import restore_backup
 
     with lock_run(model):
-        found = load_checkpoint(backup, lambda text: click.echo(text, err=True))
+        table = table_of(backup) if (backup / HEADER_NAME).is_file() else TrainParams
+        found = load_checkpoint(backup, lambda text: click.echo(text, err=True), table=table)
         if found is None or found.path != backup:
             raise CheckpointError(f"{backup} is no save or backup; choose one in {model}/backups")
         path = restore_backup(model, backup)

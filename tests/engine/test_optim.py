@@ -155,8 +155,8 @@ def test_adam_steps_as_torchs_own():
     optimizers = [Adam(ours, 1e-2), torch.optim.Adam(theirs, 1e-2, eps=EPSILON)]
     for step in range(STEPS):
         for optimizer, parameters in zip(optimizers, (ours, theirs), strict=True):
-            for parameter, grad in zip(parameters, grads, strict=True):
-                parameter.grad = torch.from_numpy(grad[step]).float()
+            for parameter, grad in zip(parameters, grads[step], strict=True):
+                parameter.grad = torch.from_numpy(grad).float()
             optimizer.step()
     for mine, reference in zip(ours, theirs, strict=True):
         torch.testing.assert_close(mine, reference, rtol=1e-5, atol=1e-6)

@@ -1,13 +1,19 @@
 """XSeg computes here what DeepFaceLab computes, and takes over its weights."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
 
 from facegraft.dfl.xseg import convert_xseg, find_xseg, xseg_layers
-from facegraft.errors import DflFormatError
+from facegraft.errors import DflFormatError, ParameterError
+from facegraft.model_spec import FaceType
 from facegraft.models.mask_build import NETWORKS, build_mask_net
 from facegraft.models.xseg import XSeg
+from facegraft.training.mask_export import RunMasker, load_mask_net
+from facegraft.training.mask_import import import_xseg
+from facegraft.training.mask_params import MaskNetwork
 from tests.engine.dfl_models import Arrays, convolve, convolve_transposed
 
 BASE, SIDE, CODE = 2, 64, 512  # the smallest picture that six halvings leave a pixel of
@@ -151,3 +157,20 @@ def test_every_mask_network_answers_each_pixel_and_learns_in_all_of_its_weights(
     logits.square().sum().backward()
     silent = [n for n, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum()]
     assert [] == silent
+
+
+@pytest.mark.slow
+def test_an_imported_network_is_a_run_that_apply_and_export_take(tmp_path):
+    arrays = random_arrays(32, CODE, 256)
+    path = tmp_path / "XSeg_256.npy"
+    path.write_bytes(pickle.dumps({f"{name}:0": array for name, array in arrays.items()}, 4))
+    assert path == import_xseg(tmp_path, tmp_path / "run", FaceType.HEAD)
+    net, checkpoint = load_mask_net(tmp_path / "run", print)
+    assert (MaskNetwork.XSEG, 0) == (checkpoint.params.network, checkpoint.iteration)
+    weights = convert_xseg(arrays, shapes_of(net), "x")
+    for name, value in net.named_parameters():
+        np.testing.assert_array_equal(value.detach(), weights[name])
+    masker = RunMasker(tmp_path / "run", print)
+    assert (256, FaceType.HEAD) == (masker.size, masker.face_type)
+    with pytest.raises(ParameterError, match="holds a run already"):
+        import_xseg(path, tmp_path / "run", FaceType.HEAD)

@@ -12,7 +12,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from facegraft.errors import BadAlignedImage, Cancelled
+from facegraft.errors import BadAlignedImage, Cancelled, ParameterError
 from facegraft.faces.align import invert, warp_image
 from facegraft.faces.face import AlignedFace
 from facegraft.faces.faceset import Faceset, read_image, reframe_matrix, rewritten
@@ -62,6 +62,7 @@ def apply_masks(
     Raises: Cancelled, with every face as it was; SetInUse, WriteError, ModelError.
     """
     progress = progress or Silent()
+    _check_folder(faceset)
     faces = [face for face in faceset if replace_drawn or not _is_drawn(face)]
     progress.start(len(faces), "faces")
     damaged: list[str] = []
@@ -95,6 +96,7 @@ def remove_masks(
     Polygons stay. Raises: Cancelled, with every face as it was; SetInUse, WriteError.
     """
     progress = progress or Silent()
+    _check_folder(faceset)
     faces = [
         face
         for face in faceset
@@ -130,6 +132,15 @@ def mask_of_square(face: AlignedFace, mask: np.ndarray, face_type: FaceType) -> 
     back = invert(to_network) * shrink
     warped = warp_image(np.where(mask < NOISE, 0, mask), back, side, side, cv2.INTER_LINEAR)
     return np.rint(np.clip(warped, 0, 1) * 255).astype(np.uint8)
+
+
+def _check_folder(faceset: Faceset) -> None:
+    """Raises: ParameterError for a set that is packed into one file."""
+    if not faceset.folder.is_dir():
+        raise ParameterError(
+            f"{faceset.folder} is a packed faceset, which is not changed in place; unpack it, "
+            "store the masks, and pack it again"
+        )
 
 
 def _is_drawn(face: AlignedFace) -> bool:

@@ -196,6 +196,18 @@ def load_checkpoint(
     return None
 
 
+def table_of(save: Path) -> type[Any]:
+    """The options' table of the kind of run that a save folder is of.
+
+    Raises: CheckpointError, FutureVersion.
+    """
+    kind = read_header(save).get("kind", "swap")
+    tables = {name: table for table, (name, _, _) in _KINDS.items()}
+    if kind not in tables:
+        raise CheckpointError(f"{save} is of the unknown kind {kind!r}; update FaceGraft")
+    return tables[kind]
+
+
 def set_damaged_aside(run_folder: Path, checkpoint: Checkpoint) -> None:
     """Before going on from `checkpoint`: put newer saves, damaged or diverged, out of the way."""
     if checkpoint.path is not None:

@@ -61,6 +61,11 @@ def describe_run(run_folder: Path) -> RunInfo:
     saves, old = list_saves(run_folder), v1_files(run_folder)
     if saves:
         header = read_header(saves[-1])
+        if header.get("kind", "swap") != "swap":
+            raise CheckpointError(
+                f"{run_folder} is a mask network's run, not a swap model's; its preview.png, "
+                "loss.csv and params.toml tell of it"
+            )
         files = {group: saves[-1] / f"{group}{SUFFIX}" for group in header["crc32"]}
         sizes = {group: file.stat().st_size for group, file in files.items() if file.exists()}
         shapes = _shapes(files["net"])
