@@ -68,6 +68,11 @@ class SwapModel:
         """The file's own key and value texts."""
         return self._file.metadata
 
+    @property
+    def provider(self) -> str:
+        """onnxruntime's name of what runs it."""
+        return self._file.provider
+
     @classmethod
     def open(
         cls,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from click.testing import CliRunner, Result
 
@@ -206,6 +207,15 @@ def test_a_cast_gives_the_faces_its_model_and_needs_no_other(job, tmp_path):
 def test_a_merge_without_any_model_is_a_usage_error(job):
     done = facegraft("merge", job / "plates", "out", "--faces", job / "faces")
     assert done.exit_code == 2 and "add --model MODEL.dfm" in done.output
+
+
+def test_a_device_that_is_not_there_is_refused_and_the_one_that_is_used_is_told(job, tmp_path):
+    words = ["merge", job / "plates", tmp_path / "out", "--model", job / "m.dfm", "--faces"]
+    done = facegraft(*words, job / "faces", "--device", "cpu", "--threads", 1, "--frames", 0)
+    assert done.exit_code == 0 and "m.dfm runs on CPU" in done.output
+    if "TensorrtExecutionProvider" not in onnxruntime.get_available_providers():
+        error = refused(job, "--device", "tensorrt")
+        assert isinstance(error, ParameterError) and "install.py env" in str(error)
 
 
 def test_a_warm_cache_gives_the_same_pictures(job, tmp_path):

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
+import onnxruntime
 
+from facegraft.errors import ParameterError
 from facegraft_cli.options import option_in, together
 
 SECTION = "Device"
@@ -45,4 +47,11 @@ class Device:
 
 
 def chosen_device(values: Mapping[str, Any]) -> Device:
-    return Device(PROVIDERS[values["device"]], values["threads"])
+    """Raises: ParameterError where this onnxruntime cannot use the device that is asked for."""
+    providers = PROVIDERS[values["device"]]
+    if providers is not None and providers[0] not in onnxruntime.get_available_providers():
+        raise ParameterError(
+            f"--device is {values['device']}, which the installed onnxruntime cannot use; run "
+            "`python3 install/install.py env` on a machine with an NVIDIA GPU, or take auto or cpu"
+        )
+    return Device(providers, values["threads"])

@@ -25,6 +25,7 @@ from facegraft_cli.options import option_in, together
 SECTION = "Input"
 PATH = click.Path(path_type=Path)
 GB = 10**9
+PROVIDER = "ExecutionProvider"  # how the names of onnxruntime's end
 
 input_options = together(
     option_in(
@@ -155,8 +156,9 @@ def host_mattes(path: Path | None, plate: SourceInfo) -> Iterator[FrameSource | 
 
 
 def tell_records(models: Sequence[SwapModel], progress: Progress) -> None:
-    """Who made the models and what they may be used for, where somebody wrote it down."""
+    """What runs the models; who made them and what for, where somebody wrote it down."""
     for model in models:
+        progress.note(f"{model.path.name} runs on {model.provider.removesuffix(PROVIDER)}")
         for label in ("name", "author", "licence", "consent", "contact"):
             text = getattr(model.record, label) if model.record else ""
             if text:
