@@ -52,6 +52,18 @@ def test_a_chain_of_names_moves_on_by_one(tmp_path):
     assert contents(folder) == {"b.png": b"a", "c.png": b"b", "d.png": b"c", "e.png": b"d"}
 
 
+def test_the_detour_of_a_ring_meets_no_file_that_moves_too(tmp_path):
+    folder = make_set(tmp_path)
+    (folder / "moving-b.png").write_bytes(b"m")
+    before = contents(folder)
+    with operation(folder, "swap") as op:
+        op.rename({"a.png": "b.png", "b.png": "a.png", "moving-b.png": "x.png"})
+    swapped = {"a.png": b"b", "b.png": b"a", "x.png": b"m", "c.png": b"c", "d.png": b"d"}
+    assert contents(folder) == swapped
+    undo(folder)
+    assert contents(folder) == before
+
+
 @pytest.mark.parametrize(
     ("names", "reason"),
     [

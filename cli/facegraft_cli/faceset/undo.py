@@ -28,7 +28,7 @@ def undo(folder: Path, shown: bool, forgotten: bool) -> None:
         found = operations(folder)
         for stored in reversed(found):
             state = "" if stored.is_done else "  (interrupted)"
-            click.echo(f"{stored.since}  {stored.title}, {len(stored.changes())} files{state}")
+            click.echo(f"{stored.since}  {stored.title}, {stored.change_count()} files{state}")
         if not found:
             click.echo(f"no change of {folder} is noted")
         return

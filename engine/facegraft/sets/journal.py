@@ -6,7 +6,7 @@
         op.write("c.png", encoded)
 
 Each operation has a folder `_facegraft/journal/NNNNNN` in the set. Its `log.jsonl` holds one line
-per change, which is on disk before the change is made; the former content of a rewritten file is
+per step, which is on disk before the step is made; the former content of a rewritten file is
 kept beside it (a hard link: nothing is copied). An error, a Ctrl-C or a kill in the middle takes
 all of it back: at once, or when the next operation begins. `undo.undo` takes back whole ones.
 
@@ -74,9 +74,16 @@ class Operation:
                 raise ParameterError(
                     f"{self.folder} has a file {new} already; move it away or choose other names"
                 )
-        self._note([{"do": "move", "from": old, "to": new} for old, new in steps])
-        for old, new in steps:
-            _move(self.path(old), self.path(new))
+        # rings are closed in a step of their own: else their names would not tell how far it came
+        detours = {new for _, new in steps if new not in names.values()}
+        for part in (
+            [s for s in steps if s[0] not in detours],
+            [s for s in steps if s[0] in detours],
+        ):
+            if part:
+                self._note({"do": "move", "names": part}, len(part))
+            for old, new in part:
+                _move(self.path(old), self.path(new))
 
     def trash(self, names: Iterable[str]) -> dict[str, str]:
         """Move files to `_trash`; gives where each of `names` went."""
@@ -106,7 +113,7 @@ class Operation:
             if kept:
                 _keep(path, self._stored.folder / kept)
             digest = hashlib.sha256(data).hexdigest()
-            self._note([{"do": "write", "path": name, "kept": kept, "sha256": digest}])
+            self._note({"do": "write", "path": name, "kept": kept, "sha256": digest})
             path.parent.mkdir(parents=True, exist_ok=True)
             os.replace(fresh, path)
         except WriteError:
@@ -114,10 +121,10 @@ class Operation:
         except OSError as error:
             raise write_error(path, error) from error
 
-    def _note(self, changes: list[dict[str, Any]]) -> None:
+    def _note(self, step: dict[str, Any], count: int = 1) -> None:
         with self._lock:
-            self._stored.append(changes)
-            self.change_count += len(changes)
+            self._stored.append(step)
+            self.change_count += count
 
 
 @contextmanager
@@ -141,10 +148,10 @@ def operation(folder: Path, title: str, create: bool = False) -> Iterator[Operat
         except BaseException:
             take_back(folder, stored)
             raise
-        if op.change_count == 0:
+        if not op.change_count:
             stored.remove()
         else:
-            stored.append([{"do": "done"}])
+            stored.append({"do": "done"})
         forget_old(folder)
 
 
@@ -164,16 +171,19 @@ def take_back(folder: Path, stored: Stored) -> list[str]:
 
     A kill in here is no harm: the next `finish_interrupted` goes on. Raises: WriteError.
     """
-    stored.append([{"do": "undo"}])
-    notes = []
-    for change in reversed(stored.changes()):
-        try:
-            note = restore(folder, stored.folder, change, TRASH)
-        except OSError as error:
-            raise write_error(folder, error) from error
-        if note:
-            notes.append(note)
-    stored.remove()
+    notes: list[str] = []
+    try:
+        steps = stored.steps()
+        if stored.is_done:
+            stored.cut_mark()
+        for place, step in reversed(steps):
+            notes += restore(folder, stored.folder, step, TRASH)
+            stored.cut(place)
+        stored.remove()
+    except WriteError:
+        raise
+    except OSError as error:
+        raise write_error(folder, error) from error
     return notes
 
 
@@ -235,8 +245,7 @@ def _ordered(names: Mapping[str, str]) -> list[tuple[str, str]]:
             chain.append(following)
         is_ring = waiting[chain[-1]] == chain[0]
         if is_ring:
-            path = Path(chain[-1])
-            detour = path.with_name(f"moving-{path.name}").as_posix()
+            detour = _detour(chain[-1], {*names, *names.values()})
             steps.append((chain[-1], detour))
             steps += [(old, waiting[old]) for old in reversed(chain[:-1])]
             steps.append((detour, chain[0]))
@@ -245,6 +254,13 @@ def _ordered(names: Mapping[str, str]) -> list[tuple[str, str]]:
         for old in chain:
             del waiting[old]
     return steps
+
+
+def _detour(name: str, taken: set[str]) -> str:
+    path = Path(name)
+    while path.as_posix() in taken or path.as_posix() == name:
+        path = path.with_name(f"moving-{path.name}")
+    return path.as_posix()
 
 
 def _free_name(name: str, taken: set[str]) -> str:

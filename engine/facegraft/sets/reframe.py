@@ -131,15 +131,16 @@ def _reaches_beyond(face: AlignedFace, face_type: FaceType, size: int) -> bool:
 
 
 def _warped(image: np.ndarray, matrix: np.ndarray, size: int, interpolation: int) -> np.ndarray:
-    """Through `matrix` into (size, size); what gets smaller is averaged, at any ratio."""
+    """uint8 through `matrix` into (size, size); what gets smaller is averaged, at any ratio."""
     shrink = 1 / math.sqrt(abs(np.linalg.det(matrix[:, :2])))
     finer = max(1, math.ceil(shrink - 1e-6))  # the finer square is not smaller than the picture
     warped = warp_image_once(
-        image, scaled(matrix, finer), size * finer, size * finer, interpolation, cv2.BORDER_CONSTANT
-    )
-    if finer == 1:
-        return warped
-    return cv2.resize(warped, (size, size), interpolation=cv2.INTER_AREA)
+        image.astype(np.float32),  # rounded once, at the end: twice would brighten by half a step
+        scaled(matrix, finer), size * finer, size * finer, interpolation, cv2.BORDER_CONSTANT,
+    )  # fmt: skip
+    if finer > 1:
+        warped = cv2.resize(warped, (size, size), interpolation=cv2.INTER_AREA)
+    return np.rint(np.clip(warped, 0, 255)).astype(np.uint8)
 
 
 def _is_same_folder(folder: Path, target: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The way back of one noted change; see `journal.py`.
+"""The way back of one noted step; see `journal.py` and `stored.py`.
 
 Each function looks at what is there and does nothing where its change was never made or is taken
 back already, so that it may be repeated after a kill.
@@ -10,19 +10,22 @@ from pathlib import Path
 from typing import Any
 
 
-def restore(folder: Path, kept_in: Path, change: dict[str, Any], trash: str) -> str:
-    """Take `change` back in the set `folder`; gives a sentence where that could not be done.
+def restore(folder: Path, kept_in: Path, step: dict[str, Any], trash: str) -> list[str]:
+    """Take `step` back in the set `folder`; gives a sentence for each file where it could not be.
 
     Raises: OSError.
     """
-    if change["do"] == "move":
-        return _move_back(folder / change["from"], folder / change["to"])
-    path = folder / change["path"]
-    kept = kept_in / change["kept"] if change["kept"] else None
-    return _unwrite(path, kept, change["sha256"], folder / trash)
+    if step["do"] == "move":
+        # from the last on: each move gives the name free that the one before it took
+        notes = [_move_back(folder / old, folder / new) for old, new in reversed(step["names"])]
+    else:
+        kept = kept_in / step["kept"] if step["kept"] else None
+        notes = [_unwrite(folder / step["path"], kept, step["sha256"], folder / trash)]
+    return [note for note in notes if note]
 
 
 def _move_back(old: Path, new: Path) -> str:
+    """A move is made where its former name is free, within one step."""
     if not os.path.lexists(new):
         return "" if os.path.lexists(old) else f"{new.name} is gone; {old.name} can not be restored"
     if os.path.lexists(old):

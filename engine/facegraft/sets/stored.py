@@ -1,10 +1,13 @@
 """The journal's operations on disk; see `journal.py`.
 
-log.jsonl: a head {"version", "title", "since"}, then one change per line:
-    {"do": "move", "from": NAME, "to": NAME}
+log.jsonl: a head {"version", "title", "since"}, then one step per line:
+    {"do": "move", "names": [[FORMER, NEW], ...]}    made in this order
     {"do": "write", "path": NAME, "kept": NAME IN THIS FOLDER or "", "sha256": OF THE NEW CONTENT}
-    {"do": "done"}     all changes are made
-    {"do": "undo"}     somebody began to take them back
+    {"do": "done"}                                   all steps are made
+
+A step is made only after the one before, and its line is cut off once it is taken back. So
+whenever a process is killed, all steps but the last in the log are made, and `restore.py` need only
+tell how far that last one came.
 """
 
 import json
@@ -33,7 +36,7 @@ class Stored:
     folder: Path
     title: str
     since: str  # local time, "2026-05-01 12:00:00"
-    is_done: bool  # False: it was killed, or somebody began to take it back
+    is_done: bool  # False: it was killed, or is being taken back
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -53,28 +56,42 @@ class Stored:
             )
         return cls(folder, title, since, is_done)
 
-    def changes(self) -> list[dict[str, Any]]:
-        """What was done, in order."""
+    def steps(self) -> list[tuple[int, dict[str, Any]]]:
+        """What was done, in order, each with the place of its line in the log."""
         found = []
-        for line in (self.folder / LOG_NAME).read_bytes().split(b"\n")[1:]:
-            try:
-                change = json.loads(line)
-            except ValueError:  # the end, or cut by a kill: that change was not made
+        head, *lines = (self.folder / LOG_NAME).read_bytes().splitlines(keepends=True)
+        place = len(head)
+        for line in lines:
+            if not line.endswith(b"\n") or line == _DONE:  # cut by a kill: it was not made
                 break
-            if change["do"] not in ("done", "undo"):
-                found.append(change)
+            found.append((place, json.loads(line)))
+            place += len(line)
         return found
 
-    def append(self, changes: list[dict[str, Any]]) -> None:
-        """Note changes; they are on disk afterwards. Raises: WriteError."""
+    def change_count(self) -> int:
+        """Files that were changed."""
+        return sum(len(step.get("names", [0])) for _, step in self.steps())
+
+    def append(self, step: dict[str, Any]) -> None:
+        """Note a step; it is on disk afterwards. Raises: WriteError."""
         path = self.folder / LOG_NAME
         try:
             with open(path, "ab") as file:
-                file.write("".join(json.dumps(change) + "\n" for change in changes).encode())
+                file.write(json.dumps(step).encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
             raise write_error(path, error) from error
+
+    def cut(self, place: int) -> None:
+        """Drop the log from `place` on: those steps are taken back. Raises: OSError."""
+        with open(self.folder / LOG_NAME, "rb+") as file:
+            file.truncate(place)
+            os.fsync(file.fileno())
+
+    def cut_mark(self) -> None:
+        """Drop the mark of a done operation: it is being taken back. Raises: OSError."""
+        self.cut((self.folder / LOG_NAME).stat().st_size - len(_DONE))
 
     def byte_count(self) -> int:
         """Bytes of the kept files."""
