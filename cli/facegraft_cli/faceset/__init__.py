@@ -8,6 +8,9 @@ from facegraft_cli.lazy import LazyGroup
 COMMANDS = {
     "tracks": ("tracks", "tracks", "Who is in it, by tracks."),
     "check": ("check", "check", "Frames of a clip that should be looked at."),
+    "sort": ("sort", "sort", "In order, culled, chosen, by what you like."),
+    "report": ("report", "report", "What it is worth, and what it lacks."),
+    "copy": ("copy", "copy", "The faces that an expression names."),
     "fix": ("fix", "fix", "Correct faces by landmarks, points or boxes from a file."),
     "redo": ("fix", "redo", "Search frames again whose debug picture was deleted."),
     "sheet": ("sheet", "sheet", "All faces on pages, with their names."),
