@@ -12,7 +12,7 @@ from tests.engine.masked_faces import tiny_mask_params
 
 STILL = tiny_mask_params(
     resolution=64, random_flip=False, random_warp=False, rotation=0.0, scale=0.0, shift=0.0,
-    backgrounds=0.0, occluders=0.0, lights=0.0, damage=0.0, colors=False,
+    backgrounds=0.0, occluders=0.0, lights=0.0, damage=0.0, colors=0.0,
 )  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def test_equal_draws_are_equal_and_others_differ():
 
 def test_switching_one_kind_off_leaves_the_others_as_they_were():
     shape = replace(STILL, random_warp=True, rotation=10.0)
-    for more in ({"backgrounds": 100.0}, {"lights": 100.0}, {"colors": True}, {"damage": 100.0}):
+    for more in ({"backgrounds": 100.0}, {"lights": 100.0}, {"colors": 100.0}, {"damage": 100.0}):
         both = augment_labelled(squares(), squares(), 64, replace(shape, **more), 5)
         alone = augment_labelled(squares(), squares(), 64, shape, 5)
         assert torch.equal(both.face, alone.face)
@@ -100,3 +100,13 @@ def test_damage_stays_within_the_picture_s_range_and_changes_it():
     got = augment_labelled(squares(), squares(), 64, replace(STILL, damage=100.0), 1).picture
     assert 0 <= got.min() and got.max() <= 1
     assert (got - plain_labelled(squares()).picture).abs().mean() > 0.005
+
+
+def test_without_strength_only_shape_and_occluders_are_left():
+    everything = tiny_mask_params(resolution=64, occluders=100.0)
+    still = replace(everything, backgrounds=0.0, lights=0.0, damage=0.0, colors=0.0)
+    cooled = augment_labelled(squares(), squares(), 64, everything, 7, strength=0.0)
+    expected = augment_labelled(squares(), squares(), 64, still, 7)
+    assert torch.equal(cooled.picture, expected.picture)
+    hot = augment_labelled(squares(), squares(), 64, everything, 7)
+    assert not torch.equal(hot.picture, expected.picture)

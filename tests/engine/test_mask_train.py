@@ -106,7 +106,7 @@ def test_a_network_learns_one_set_of_faces(tmp_path):
     faces = with_hulls(tmp_path / "faces", 4)
     params = tiny_mask_params(
         target_iterations=40, batch_size=4, backgrounds=0.0, occluders=0.0, lights=0.0,
-        damage=0.0, colors=False, random_warp=False, learning_rate=2e-3,
+        damage=0.0, colors=0.0, random_warp=False, learning_rate=2e-3,
     )  # fmt: skip
     result = train_masks([faces], tmp_path / "run", params)
     errors = np.loadtxt(tmp_path / "run" / HISTORY_NAME, delimiter=",", skiprows=1)[:, 2]

@@ -54,20 +54,25 @@ class _Streams:
 
 
 def augment_labelled(
-    faces: Tensor, others: Tensor, resolution: int, params: MaskTrainParams, draw: int
+    faces: Tensor,
+    others: Tensor,
+    resolution: int,
+    params: MaskTrainParams,
+    draw: int,
+    strength: float = 1.0,
 ) -> LabelledBatch:
     """`faces` (N, S, S, 5) uint8 on the device, see `mask_samples`, with their margin; `others`
-    (N, R, R, 5) random faces of the same set, for surroundings and textures.
+    (N, R, R, 5) random faces of the same set, for surroundings and textures. `strength` 0 to 1: of
+    all odds but those of occluders, without which a network forgets what they look like.
     """
     streams = _Streams(params.seed, draw, len(faces))
     batch = _reshape(to_pictures(faces), resolution, params, streams)
     stranger = _read(to_pictures(others), _stranger_matrix(streams), resolution)
-    batch = _surround(batch, stranger, streams, params.backgrounds)
+    batch = _surround(batch, stranger, streams, params.backgrounds * strength)
     batch = _cover(batch, stranger, streams, params.occluders)
-    picture = _flare(batch.picture, batch.face, streams, params.lights)
-    if params.colors:
-        picture = _recolor(picture, streams)
-    picture = _damage(picture.clamp(0, 1), streams, params.damage)
+    picture = _flare(batch.picture, batch.face, streams, params.lights * strength)
+    picture = _recolor(picture, streams, params.colors * strength)
+    picture = _damage(picture.clamp(0, 1), streams, params.damage * strength)
     return batch._replace(picture=picture)
 
 
@@ -184,8 +189,12 @@ def _flare(picture: Tensor, face: Tensor, streams: _Streams, percent: float) -> 
     return picture
 
 
-def _recolor(picture: Tensor, streams: _Streams) -> Tensor:
-    return _shift_colors(picture, streams, "color")
+def _recolor(picture: Tensor, streams: _Streams, percent: float) -> Tensor:
+    chosen = streams.chosen("recolor", percent)
+    if not bool(chosen.any()):
+        return picture
+    share = chosen.to(picture)[:, None, None, None]
+    return _shift_colors(picture, streams, "color") * share + picture * (1 - share)
 
 
 def _shift_colors(picture: Tensor, streams: _Streams, kind: str) -> Tensor:

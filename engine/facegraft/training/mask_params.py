@@ -94,7 +94,7 @@ class MaskTrainParams:
         30.0,
         label="Cool down",
         help="Last part of the way to the target iterations, over which the learning rate goes to "
-        "0: edges settle; without a target it stays constant",
+        "0 and faces are shown ever more as they are: edges settle; without a target nothing cools",
         hard=(0.0, 100.0),
         unit="percent",
         group="Optimizer",
@@ -150,10 +150,12 @@ class MaskTrainParams:
         unit="percent",
         group="Augmentation",
     )
-    colors: bool = control(
-        True,
+    colors: float = control(
+        75.0,
         label="Colours",
-        help="Shift hue, saturation and value, or the levels, of every face",
+        help="How many faces get other colours: hue, saturation and value shifted, or the levels",
+        hard=(0.0, 100.0),
+        unit="percent",
         group="Augmentation",
     )
     target_iterations: int = _as_in_training("target_iterations")

@@ -88,8 +88,11 @@ class MaskTrainer:
         faces = self.samples.batch(iteration).to(self.device, non_blocking=True)
         others = self.samples.references(iteration).to(self.device, non_blocking=True)
         self.waiting_seconds += time.monotonic() - asked
+        left = cooling(self.params, iteration)
         with torch.no_grad():
-            batch = augment_labelled(faces, others, self.params.resolution, self.params, iteration)
+            batch = augment_labelled(
+                faces, others, self.params.resolution, self.params, iteration, strength=left
+            )
         picture = batch.picture.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
             logits = self.net(picture)
@@ -98,8 +101,7 @@ class MaskTrainer:
         loss.backward()
         if self.params.clip_gradient:
             nn.utils.clip_grad_norm_(self.net.parameters(), self.params.clip_gradient)
-        rate = self.params.learning_rate * cooling(self.params, iteration)
-        self.optimizer.param_groups[0]["lr"] = rate
+        self.optimizer.param_groups[0]["lr"] = self.params.learning_rate * left
         self.optimizer.step()
         return torch.stack([loss.detach(), error.detach()])
 
@@ -144,7 +146,7 @@ class MaskTrainer:
 
 
 def cooling(params: MaskTrainParams, iteration: int) -> float:
-    """Share of the learning rate that is left, for an iteration counted from 0."""
+    """Share of learning rate and augmentation that is left, for an iteration counted from 0."""
     span = params.target_iterations * params.cool_down / 100
     return min(1.0, max(0.0, (params.target_iterations - iteration) / span)) if span else 1.0
 
