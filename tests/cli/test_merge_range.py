@@ -184,6 +184,7 @@ def read_line(pipe: int) -> bytes:
     return line
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="sets the size of a pipe")
 def test_sigterm_ends_a_task_with_code_130_and_the_next_one_goes_on(tmp_path):
     """The pipe is too small for the progress of all frames, so the work waits for its reader."""

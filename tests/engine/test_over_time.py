@@ -154,13 +154,13 @@ def pictures(plates: Path, out: Path, job: MergeJob, indices=None) -> dict[str, 
 
 
 def test_a_chunk_has_the_pixels_of_the_whole_clip(plates, model, tmp_path):
-    job = job_of(model, smooth_color=3, smooth_mask=2, color_transfer="sot_m", motion_blur=80)
+    job = job_of(model, smooth_color=3, smooth_mask=2, color_transfer="mkl_m", motion_blur=80)
     whole = pictures(plates, tmp_path / "whole", job)
     chunk = pictures(plates, tmp_path / "chunk", job, [3, 4])
     assert sorted(chunk) == ["shot.1004.png", "shot.1005.png"]
     for name, image in chunk.items():
         np.testing.assert_array_equal(whole[name], image)
-    plain = pictures(plates, tmp_path / "plain", job_of(model, color_transfer="sot_m"))
+    plain = pictures(plates, tmp_path / "plain", job_of(model, color_transfer="mkl_m"))
     assert any((plain[name] != whole[name]).any() for name in whole)
 
 
