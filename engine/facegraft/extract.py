@@ -30,6 +30,7 @@ from facegraft.media.images import write_image
 from facegraft.media.source import Frame, FrameSource
 from facegraft.model_spec import FaceType
 from facegraft.progress import Progress, Silent
+from facegraft.sets.lock import lock_set
 
 STATE_FOLDER = "_extract"  # inside the faceset; the underscore keeps it from being taken for faces
 
@@ -146,9 +147,23 @@ def extract_faces(
     boxes, points, squares and track numbers drawn in.
 
     Raises: ParameterError where `folder` was made from another clip or with other options and
-    `overwrite` is not set, WriteError, UnreadableMedia, Cancelled (what was found is kept).
+    `overwrite` is not set, SetInUse, WriteError, UnreadableMedia, Cancelled (what was found is
+    kept).
     """
     progress = progress or Silent()
+    with lock_set(folder, create=True):
+        return _extract(source, folder, params, detector, progress, debug_folder, overwrite)
+
+
+def _extract(
+    source: FrameSource,
+    folder: Path,
+    params: ExtractParams,
+    detector: Detector,
+    progress: Progress,
+    debug_folder: Path | None,
+    overwrite: bool,
+) -> ExtractReport:
     started = time.monotonic()
     report_path = folder / STATE_FOLDER / "report.json"
     journal_path = folder / STATE_FOLDER / "detections.jsonl"

@@ -93,8 +93,8 @@ def test_a_kill_between_any_two_file_operations_leaves_all_or_nothing_done(tmp_p
     assert int(told.stdout) > 20
 
 
-KILLS = 8  # per kind of work
-COUNT = 30  # faces
+KILLS = 6  # per kind of work
+COUNT = 20  # faces
 ROUNDS = 10  # of work in one process, fewer than the journal keeps
 LATEST_S = 1.0  # after its beginning a process is killed
 

@@ -137,9 +137,7 @@ def operation(folder: Path, title: str, create: bool = False) -> Iterator[Operat
     set.
     """
     folder = Path(folder)
-    if create:
-        _make(folder)
-    with lock_set(folder):
+    with lock_set(folder, create):
         finish_interrupted(folder)
         stored = _begin(folder, title)
         op = Operation(folder, stored)
@@ -210,15 +208,6 @@ def _begin(folder: Path, title: str) -> Stored:
     except OSError as error:
         raise write_error(journal, error) from error
     return Stored.read(place)
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise ParameterError(f"{folder} is a file; choose a folder's name") from error
-    except OSError as error:
-        raise write_error(folder, error) from error
 
 
 def _move(old: Path, new: Path) -> None:

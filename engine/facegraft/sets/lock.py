@@ -12,8 +12,8 @@ LOCK_NAME = "set.lock"
 
 
 @contextmanager
-def lock_set(folder: Path) -> Iterator[None]:
-    """Hold the faceset `folder` for the length of the block.
+def lock_set(folder: Path, create: bool = False) -> Iterator[None]:
+    """Hold the faceset `folder` for the length of the block. `create`: the folder may be new.
 
     Raises: SetInUse naming process and machine of the one who changes it, WriteError where the
     folder is read-only, SourceNotFound, ParameterError for a packed set.
@@ -23,7 +23,7 @@ def lock_set(folder: Path) -> Iterator[None]:
             f"{folder} is a packed set, which is only read; unpack it with `facegraft faceset "
             "unpack`, change the folder and pack it again"
         )
-    if not folder.is_dir():
+    if not folder.is_dir() and not create:
         raise SourceNotFound(f"no faceset folder {folder}; make one with `facegraft extract`")
 
     def in_use(holder: str) -> SetInUse:

@@ -18,6 +18,7 @@ import torch
 from facegraft.errors import BadAlignedImage, Cancelled
 from facegraft.faces.face import AlignedFace
 from facegraft.faces.faceset import Faceset
+from facegraft.faces.pack import is_packed
 from facegraft.model_spec import FaceType
 from facegraft.progress import Progress, Silent
 from facegraft.training.face_cache import (
@@ -207,7 +208,8 @@ class Samples:
                 self._lost.add(key_of(face))
                 if self._told is not stretch:  # once for each list; the next listing counts them
                     self._told = stretch
-                    reason = str(error) if face.path.exists() else f"{face.path} was deleted"
+                    is_there = is_packed(face.path) or face.path.exists()
+                    reason = str(error) if is_there else f"{face.path} was deleted"
                     self._progress.note(
                         f"{reason}; a neighbour stands in for it and others like it until the next "
                         f"pass over the {self.side} faces"
