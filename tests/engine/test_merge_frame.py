@@ -305,3 +305,13 @@ def test_a_close_up_and_a_distant_face_keep_the_identitys_picture(models):
         face = make_face(350, 350, size)
         merged = merge_frame(image, [face], models["identity"], params)
         assert np.abs(merged.result - image).max() < 0.01
+
+
+@pytest.mark.parametrize("mix", [0.3, 0.8])
+def test_grain_is_the_same_whatever_share_of_the_face_shows(models, mix):
+    clean, noise = make_image(), np.random.default_rng(8).normal(size=(240, 320, 3))
+    image = (clean + 0.02 * noise).astype(np.float32)
+    params = replace(PLAIN, mask_mode=MaskMode.FULL, grain=1.0)
+    whole = merge_frame(image, [FACE], models["identity"], params)
+    part = merge_frame(image, [FACE], models["identity"], replace(params, mix=mix))
+    np.testing.assert_allclose(part.result, image + mix * (whole.result - image), atol=1e-6)

@@ -50,15 +50,15 @@ def face_patch(stages: FaceStages) -> Patch | None:
     alpha = stages.kept("alpha", key, lambda: _alpha(stages, mask, rect))
     if not _shows(alpha):
         return None
-    if p.mix < 1:
-        alpha = alpha * np.float32(p.mix)
+    shown = alpha if p.mix == 1 else alpha * np.float32(p.mix)
     if p.mode is MergeMode.ORIGINAL:
-        return Patch(None, alpha, rect)
+        return Patch(None, shown, rect)
     key = (place, stages.finished_key())
     if p.grain:
         key = (*key, stages.mask_key(), p.grain, stages.extras.seed)
+    # grain is measured under the whole matte, whatever `mix` shows of it
     face = stages.kept("pasted", key, lambda: _pasted(stages, rect, alpha))
-    return Patch(face, alpha, rect, stages.name_of("pasted", key))
+    return Patch(face, shown, rect, stages.name_of("pasted", key))
 
 
 def network_patches(everybody: Sequence[FaceStages]) -> list[Patch]:
