@@ -8,7 +8,7 @@ import pytest
 
 from facegraft.errors import Cancelled, ParameterError
 from facegraft.faces.faceset import Faceset
-from facegraft.inference import SwapModel
+from facegraft.inference import Prediction, SwapModel
 from facegraft.media.images import read_image_file
 from facegraft.media.open import open_source
 from facegraft.media.source import Frame
@@ -96,6 +96,24 @@ def test_the_rectangles_merge_equals_the_whole_frames(model):
             assert np.abs(matte - whole.matte * 255).max() <= 1
             # rounding apart, since OpenCV's warp places the rectangle a hair elsewhere
             assert np.abs(result - whole.result * 255).mean() < 0.26
+
+
+class CountingModel(SwapModel):
+    """Counts the faces that go through the network."""
+
+    count = 0
+
+    def predict_batch(self, aligned: np.ndarray, morph_value: float = 0.75) -> list[Prediction]:
+        self.count += len(aligned)
+        return super().predict_batch(aligned, morph_value)
+
+
+@pytest.mark.parametrize("mode", list(MergeMode))
+def test_the_network_sees_each_face_once_whatever_the_mode(model, mode):
+    counting = CountingModel.open(model.path)
+    faces = [face_at(30, 100, 50), face_at(120, 40, 30)]
+    merge_pixels(frame_of(picture(WIDTH, HEIGHT)), faces, counting, MergeParams(mode=mode))
+    assert counting.count == 2
 
 
 def test_a_matte_of_0_in_the_files_depth_keeps_the_pixel(model):

@@ -1,11 +1,12 @@
 """What is known of one face before it is painted: what the network sees and says, and its mask.
 
 Each stage is kept under the values that it depends on, so that a changed control computes anew
-what comes after it and nothing before. All of it happens in the face's square.
+what comes after it and nothing before; without a keeper, for as long as this face is merged, since
+several stages ask for the network's answer. All of it happens in the face's square.
 """
 
 from collections.abc import Callable, Hashable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -56,13 +57,16 @@ class SeenFace:
         # what was given is no part of a key, so a face that brings any of it is computed anew
         given = (extra.prediction, extra.color_map, extra.mask)
         self._keep = extras.keep if all(value is None for value in given) else None
+        self._own: dict[Hashable, Any] = {}  # stages while there is no other place for them
         self.framing = framing(self.model, self.params)
         self._seen = (face.landmarks.tobytes(), self.framing, self.model.digest)
 
     def kept(self, stage: str, key: Hashable, compute: Callable[[], T]) -> T:
         """What `compute()` gives, or gave for the same face and key before."""
         if self._keep is None:
-            return compute()
+            if (stage, key) not in self._own:
+                self._own[stage, key] = compute()
+            return self._own[stage, key]
         return self._keep((stage, self._seen, key), compute)
 
     @property
