@@ -6,13 +6,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from facegraft.errors import JournalError, ParameterError, SetInUse, SourceNotFound, WriteError
+from facegraft.extract import ExtractParams, extract_faces
+from facegraft.media.open import open_source
 from facegraft.sets.journal import TRASH, operation
 from facegraft.sets.lock import INSIDE
 from facegraft.sets.stored import JOURNAL_FOLDER, LOG_NAME, forget_old, stored_operations
 from facegraft.sets.undo import forget, operations, undo
+from tests.drawn_faces import DiscDetector
+from tests.synthetic import make_clip
 
 
 def make_set(folder: Path, names: str = "abcd") -> Path:
@@ -305,3 +310,11 @@ def test_a_folder_that_cannot_be_made_is_a_write_error(tmp_path):
     with pytest.raises(WriteError):
         with operation(tmp_path / "file" / "set", "x", create=True):
             pass
+
+
+def test_extraction_into_a_set_that_is_being_changed_is_refused(tmp_path):
+    make_clip(tmp_path / "clip.mp4", [np.zeros((64, 64, 3), np.uint8)] * 2)
+    with open_source(tmp_path / "clip.mp4") as source:
+        with operation(make_set(tmp_path / "set"), "long work"):
+            with pytest.raises(SetInUse, match="is being changed by process"):
+                extract_faces(source, tmp_path / "set", ExtractParams(), DiscDetector())

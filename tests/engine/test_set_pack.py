@@ -26,9 +26,11 @@ from facegraft.faces.faceset import (
     read_mask,
 )
 from facegraft.faces.metadata import read_bytes
+from facegraft.model_spec import FaceType
 from facegraft.progress import Silent
 from facegraft.sets.pack import pack_faceset, unpack_faceset
 from facegraft.sets.undo import undo
+from facegraft.training.face_cache import load_square
 from facegraft.training.folder_watch import list_changes
 from tests.engine.set_faces import file_bytes, write_face, write_set
 
@@ -234,3 +236,12 @@ def test_a_set_of_links_is_read_like_its_files(tmp_path):
     assert Faceset.open(tmp_path / "linked folder").digest == Faceset.open(folder).digest
     pack_faceset(links, tmp_path / "links.facepack")
     assert Faceset.open(tmp_path / "links.facepack").digest == Faceset.open(folder).digest
+
+
+def test_training_cuts_the_same_squares_from_a_pack(folder, tmp_path):
+    pack = tmp_path / "faces.facepack"
+    pack_faceset(folder, pack)
+    for one, other in zip(Faceset.open(folder), Faceset.open(pack), strict=True):
+        np.testing.assert_array_equal(
+            load_square(one, FaceType.FULL, 64, 8), load_square(other, FaceType.FULL, 64, 8)
+        )
