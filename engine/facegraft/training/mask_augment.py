@@ -241,8 +241,8 @@ def _sharpen_or_smear(picture: np.ndarray, unit: float, random: np.random.Genera
     kernel = np.zeros((reach, reach), np.float32)
     angle, centre = random.uniform(0, np.pi), reach // 2
     along = np.array([np.cos(angle), np.sin(angle)]) * centre
-    ends = [tuple(np.rint(centre + s * along).astype(int).tolist()) for s in (-1, 1)]
-    cv2.line(kernel, *ends, 1.0)
+    first, last = (np.rint(centre + s * along).astype(int).tolist() for s in (-1, 1))
+    cv2.line(kernel, first, last, 1.0)
     return cv2.filter2D(picture, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE)
 
 
@@ -263,6 +263,7 @@ def _compress(picture: np.ndarray, unit: float, random: np.random.Generator) -> 
     pixels = np.rint(picture[..., ::-1] * 255).clip(0, 255).astype(np.uint8)
     encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    assert decoded is not None  # encoded a line above
     return decoded[..., ::-1].astype(np.float32) / 255
 
 

@@ -76,8 +76,8 @@ def _polygon(canvas: np.ndarray, random: Generator) -> None:
 
 
 def _line(canvas: np.ndarray, start: np.ndarray, end: np.ndarray, thick: float) -> None:
-    ends = [tuple(np.rint(p * (1 << _SHIFT)).astype(int).tolist()) for p in (start, end)]
-    cv2.line(canvas, *ends, 255, max(1, round(thick)), cv2.LINE_AA, _SHIFT)
+    first, last = (np.rint(p * (1 << _SHIFT)).astype(int).tolist() for p in (start, end))
+    cv2.line(canvas, first, last, 255, max(1, round(thick)), cv2.LINE_AA, _SHIFT)
 
 
 def _fill(canvas: np.ndarray, points: np.ndarray) -> None:

@@ -14,9 +14,13 @@ from facegraft.training.run_params import P
 class Work(Protocol[P]):
     """Networks, batches and what one iteration does with them."""
 
-    names: tuple[str, str]  # of the two losses
     device: torch.device
     group: Group
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Of the two losses."""
+        ...
 
     @property
     def waiting_seconds(self) -> float:
