@@ -56,12 +56,9 @@ class Faceset(Sequence[AlignedFace]):
         folder = Path(folder)
         faces, problems = read_faces(aligned_paths(folder))
         if problems:
+            lines = [str(problem) for problem in problems[:_BAD_NAMED]]
             more = len(problems) - _BAD_NAMED
-            if more > 0 or len(problems) > 1:
-                text = "\n".join(map(str, problems[:_BAD_NAMED]))
-                text += f"\nand {more} more" if more > 0 else ""
-                raise type(problems[0])(text)
-            raise problems[0]
+            raise type(problems[0])("\n".join([*lines, *([f"and {more} more"] * (more > 0))]))
         if not faces:
             raise EmptyFaceset(
                 f"{folder} holds no aligned face; make a faceset with `facegraft extract CLIP "
@@ -116,7 +113,7 @@ def aligned_paths(folder: Path) -> list[Path]:
 
 def is_face_name(name: str) -> bool:
     """Should a file of this name in a faceset be a face?"""
-    return name[0] not in "._" and "/" not in name and Path(name).suffix.lower() in SUFFIXES
+    return name[0] not in "._" and "/" not in name and os.path.splitext(name)[1].lower() in SUFFIXES
 
 
 def read_faces(paths: Sequence[Path]) -> tuple[list[AlignedFace], list[FacesetError]]:
