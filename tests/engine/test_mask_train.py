@@ -130,6 +130,17 @@ def test_a_run_begins_with_another_runs_weights(trained, tmp_path):
         train_masks([faces], tmp_path / "other", other, pretrained=pretrained)
 
 
+def test_new_labels_are_taken_up_when_a_run_goes_on(tmp_path):
+    faces = with_polygons(tmp_path / "faces")
+    train_masks([faces], tmp_path / "run", tiny_mask_params(target_iterations=1))
+    store(replace(faces[-1], polygons=faces[0].polygons), None)
+    progress = Notes()
+    again = Faceset.open(faces.folder)
+    train_masks([again], tmp_path / "run", tiny_mask_params(target_iterations=2), progress)
+    assert any("labels are not those" in note for note in progress.notes)
+    assert (2, (4, 0)) == (saved(tmp_path / "run").iteration, saved(tmp_path / "run").faces)
+
+
 def test_what_shapes_a_network_can_not_change_and_the_rest_can(trained):
     run, _ = trained
     params = read_params(run, MaskTrainParams)
