@@ -43,7 +43,7 @@ def report(
         if sheet is not None:
             write_image(sheet, report_sheet(found, advice))
         if json_path is not None:
-            text = json.dumps(report_values(found, advice), indent=1)
+            text = json.dumps(report_values(found, advice))
             write_atomic(json_path, text.encode() + b"\n")
     for side in [found.src] + ([found.dst] if found.dst else []):
         sharpness = float(np.median(side.measured.values("sharpness")))

@@ -75,9 +75,9 @@ def _set_lines(one: SetReport, side: str) -> list[str]:
             "clips of this person in other moods and poses."
         )
     if one.outliers:
-        what = "do not look like the same person" if one.by_network else "differ much in colour"
+        what = "not like the same person" if one.by_network else "far from the others in colour"
         lines.append(
-            f"{_faces(len(one.outliers))} of {side} {what} "
+            f"{_are(len(one.outliers), side)} {what} "
             f"({_names([face.path.name for face in one.outliers])}). Look at them: strangers, "
             "wrong detections, or a scene of its own?"
         )
@@ -96,20 +96,20 @@ def _quality_lines(one: SetReport, side: str) -> list[str]:
     soft = int((measured.values("sharpness") < SOFT).sum())
     if side == "src" and soft > _SLIGHT * total:
         lines.append(
-            f"{_faces(soft)} of src are soft (sharpness below {SOFT:g}). The model learns what it "
+            f"{_are(soft, 'src')} soft (sharpness below {SOFT:g}). The model learns what it "
             f"sees; cull them with `facegraft faceset sort SRC --by blur --cull all --where "
             f'"sharpness<{SOFT:g}"`.'
         )
     small = int((measured.values("source_size") < SMALL_PX).sum())
     if side == "src" and small > _SLIGHT * total:
         lines.append(
-            f"{_faces(small)} of src are smaller than {SMALL_PX} px in their frames: there is "
+            f"{_are(small, 'src')} smaller than {SMALL_PX} px in their frames: there is "
             "little detail to learn from. Look for closer shots."
         )
     repeated = len(one.duplicates)
     if repeated > 0.1 * total:
         lines.append(
-            f"{_faces(repeated)} of {side}'s {total} hardly differ from another. They cost no "
+            f"{_faces(repeated)} of {side}'s {total} repeat another one. They cost no "
             "quality, but weigh their pose more than others"
             + (
                 f"; `facegraft faceset sort SRC --by final --count {total - repeated} --cull rest` "
@@ -121,7 +121,7 @@ def _quality_lines(one: SetReport, side: str) -> list[str]:
     cut = int((measured.values("black") > CUT).sum())
     if side == "src" and cut > _SLIGHT * total:
         lines.append(
-            f"{_faces(cut)} of src are cut by the edge of the frame (over {100 * CUT:.0f} % of the "
+            f"{_are(cut, 'src')} cut by the edge of the frame (over {100 * CUT:.0f} % of the "
             'square is black); `--by black --cull all --where "black>0.2"` takes them out.'
         )
     return lines
@@ -158,6 +158,10 @@ def _span(ends: tuple[float, float]) -> str:
 
 def _faces(count: int) -> str:
     return f"{count} face{'s' * (count != 1)}"
+
+
+def _are(count: int, side: str) -> str:
+    return f"{_faces(count)} of {side} {'is' if count == 1 else 'are'}"
 
 
 def _such(count: int) -> str:

@@ -7,6 +7,7 @@ text is ever run.
 """
 
 import ast
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
@@ -73,6 +74,8 @@ class Filter:
             # 0 is Python's word for the end of the text
             position = min(error.offset or len(stripped), len(stripped))
             problem = f"this is not understood ({error.msg})"
+            if re.search("[^<>=!]=[^=]", stripped):
+                problem += "; to compare, write =="
             raise ParameterError(_at(stripped, position - 1, problem)) from error
         except (ValueError, RecursionError, MemoryError) as error:
             raise ParameterError(f"the expression can not be read: {error}") from error

@@ -140,7 +140,7 @@ def _selected(wish: _Wish, quality: np.ndarray, looks: np.ndarray | None) -> _So
     times = np.empty(len(faces))
     times[sorted(range(len(faces)), key=lambda i: _origin_key(faces[i]))] = np.arange(len(faces))
     chosen = select_balanced(yaw, pitch, quality, count, looks, times)
-    chosen = chosen[np.lexsort((pitch[chosen], yaw[chosen]))]
+    chosen = chosen[np.lexsort((chosen, pitch[chosen], yaw[chosen]))]
     order = _with_rest(chosen, len(faces))
     return order, quality[order], len(chosen)
 

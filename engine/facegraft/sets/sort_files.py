@@ -82,7 +82,7 @@ def culled_faces(order: Order, cull: str, matches: Collection[str] | None) -> li
         raise ParameterError(
             f"cull {cull!r} is no number of faces, no share such as 10%, not rest and not all"
         ) from error
-    if number < 0 or (is_share and number > 100):
+    if not number >= 0 or (is_share and number > 100):
         limit = "0% to 100%" if is_share else "at least 0"
         raise ParameterError(f"cull is {cull}; the limits are {limit}")
     count = round(len(among) * number / 100) if is_share else min(int(number), len(among))
