@@ -29,7 +29,7 @@ from facegraft.faces.metadata import embed, read_metadata, without_metadata
 from facegraft.media.images import read_image_file
 from facegraft.model_spec import FaceType
 from facegraft.sets.combine import (
-    copy_faces,
+    join_faces,
     split_by_share,
     split_by_source,
     split_by_track,
@@ -38,10 +38,12 @@ from facegraft.sets.combine import (
 from facegraft.sets.contact_sheet import ROWS, drawable, write_sheets
 from facegraft.sets.enhance_set import enhance_faceset
 from facegraft.sets.meta_files import metadata_path, restore_metadata, save_metadata
-from facegraft.sets.names import numbered_names, original_names
+from facegraft.sets.names import numbered_names, original_names, read_order
 from facegraft.sets.overlays import FACE, draw_overlay, write_overlays
 from facegraft.sets.pack import pack_faceset
 from facegraft.sets.reframe import reframe_faceset
+from facegraft.sets.sort import Order
+from facegraft.sets.sort_files import write_order
 from facegraft.sets.undo import undo
 from tests.engine.set_faces import face_of, file_bytes, write_face, write_set
 from tests.engine.test_enhance import write as write_network
@@ -189,6 +191,15 @@ def test_numbers_follow_an_order_and_then_the_rest():
         numbered_names(["a.png", "a.png"], present)
 
 
+def test_an_order_is_read_from_plain_lines_and_from_what_sorting_writes(tmp_path):
+    faces = list(Faceset.open(write_set(tmp_path / "set", 3)))[::-1]
+    write_order(tmp_path / "order.csv", Order("size", tuple(faces), (3.0, 2.0, 1.0), 3))
+    expected = ["00002_0.png", "00001_0.png", "00000_0.png"]
+    assert read_order(tmp_path / "order.csv") == expected
+    (tmp_path / "order.txt").write_text("\n".join([*expected, "", ""]))
+    assert read_order(tmp_path / "order.txt") == expected
+
+
 def edit(path: Path, size: int, target: Path | None = None) -> np.ndarray:
     """What an image editor does: another picture, another size, and no metadata."""
     picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
@@ -275,12 +286,12 @@ def test_joined_sets_hold_every_face_once(tmp_path):
     two = write_set(tmp_path / "two", 4, clip="other.mov")
     pack_faceset(two, tmp_path / "two.facepack")
     faces = [*Faceset.open(one), *Faceset.open(tmp_path / "two.facepack"), *Faceset.open(one)]
-    copied = copy_faces(faces, tmp_path / "out", "merge")
+    copied = join_faces(faces, tmp_path / "out", "merge")
     assert (copied.face_count, copied.renamed_count, copied.same_count) == (7, 3, 3)
     out = file_bytes(tmp_path / "out")
     assert set(out.values()) == {*file_bytes(one).values(), *file_bytes(two).values()}
     assert "two_00000_0.png" in out and "00003_0.png" in out
-    assert copy_faces(Faceset.open(one), tmp_path / "out", "again").face_count == 0
+    assert join_faces(Faceset.open(one), tmp_path / "out", "again").face_count == 0
 
 
 def test_a_split_set_is_whole_again_when_it_is_joined(tmp_path):
@@ -297,7 +308,7 @@ def test_a_split_set_is_whole_again_when_it_is_joined(tmp_path):
     assert split_by_share(faceset, 0.75)[1].faces == by_share[1].faces
     write_parts(by_share, tmp_path / "parts")
     halves = [Faceset.open(tmp_path / "parts" / name) for name in ("first", "rest")]
-    copy_faces([face for half in halves for face in half], tmp_path / "whole", "merge")
+    join_faces([face for half in halves for face in half], tmp_path / "whole", "merge")
     assert file_bytes(tmp_path / "whole") == file_bytes(folder)
     with pytest.raises(ParameterError, match="choose another folder"):
         write_parts(by_share, tmp_path / "parts")

@@ -7,7 +7,7 @@ import click
 from facegraft.errors import ParameterError
 from facegraft.faces.faceset import Faceset
 from facegraft.sets.combine import (
-    copy_faces,
+    join_faces,
     split_by_share,
     split_by_source,
     split_by_track,
@@ -31,7 +31,7 @@ def merge(sets: tuple[Path, ...], target: Path) -> None:
     with terminal_progress() as progress:
         faces = [face for folder in sets for face in Faceset.open(folder)]
         title = f"merge {', '.join(folder.name for folder in sets)}"
-        copied = copy_faces(faces, target, title, progress)
+        copied = join_faces(faces, target, title, progress)
     click.echo(f"{copied.face_count} faces copied into {target}")
     if copied.renamed_count:
         click.echo(f"{copied.renamed_count} have another name, since theirs was taken")

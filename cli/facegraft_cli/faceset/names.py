@@ -4,10 +4,9 @@ from pathlib import Path
 
 import click
 
-from facegraft.errors import ParameterError
 from facegraft.faces.faceset import Faceset
 from facegraft.sets.journal import operation
-from facegraft.sets.names import changes, numbered_names, original_names
+from facegraft.sets.names import changes, numbered_names, original_names, read_order
 from facegraft_cli.faceset.kinds import FOLDER
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -17,8 +16,8 @@ _SHOWN = 5
 @click.command()
 @click.argument("folder", metavar="FACESET", type=FOLDER)
 @click.option("--number", is_flag=True, help="Number the faces in the order of their names.")
-@click.option("--order", type=_FILE, help="Number them in the order of this text file instead, "
-              "one file name per line; those it does not name follow.")  # fmt: skip
+@click.option("--order", type=_FILE, help="Number them in the order of this file instead: one "
+              "name per line, or the CSV of `sort`. Others follow.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 def names(folder: Path, number: bool, order: Path | None, dry_run: bool) -> None:
     """Give the faces of FACESET the names back that they had when they were extracted.
@@ -33,7 +32,7 @@ def names(folder: Path, number: bool, order: Path | None, dry_run: bool) -> None
     faceset = Faceset.open(folder)
     present = [face.path.name for face in faceset]
     if number or order is not None:
-        wanted = numbered_names(present if order is None else _read_order(order), present)
+        wanted = numbered_names(present if order is None else read_order(order), present)
     else:
         wanted = original_names(faceset)
     changed = changes(wanted)
@@ -44,10 +43,3 @@ def names(folder: Path, number: bool, order: Path | None, dry_run: bool) -> None
     click.echo(f"{len(changed)} of {len(present)} faces {verb}")
     for old, new in list(changed.items())[:_SHOWN]:
         click.echo(f"  {old} -> {new}")
-
-
-def _read_order(path: Path) -> list[str]:
-    try:
-        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ParameterError(f"cannot read the order {path}: {error}") from error

@@ -18,7 +18,7 @@ _UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
+class Joined:
     """What came into a folder."""
 
     face_count: int
@@ -34,10 +34,11 @@ class Part:
     faces: tuple[AlignedFace, ...]
 
 
-def copy_faces(
+def join_faces(
     faces: Sequence[AlignedFace], target: Path, title: str, progress: Progress | None = None
-) -> Copied:
-    """Copy faces, of one set or of several, into the folder `target`, which may hold faces.
+) -> Joined:
+    """Copy faces, of one set or of several, into the folder `target`, which may hold faces; none
+    is refused or replaced, unlike in `copy_faces.py`.
 
     A face whose name is taken by another one gets the name of its set before it. Raises:
     BadAlignedImage, SetInUse, WriteError, Cancelled.
@@ -64,7 +65,7 @@ def copy_faces(
             op.write(entry[1], read_bytes(entry[0].path))
 
         on_all_cores(work, plan, progress or Silent(), "faces copied")
-    return Copied(len(plan), renamed, same)
+    return Joined(len(plan), renamed, same)
 
 
 def split_by_track(faceset: Faceset) -> list[Part]:
@@ -96,14 +97,14 @@ def split_by_share(faceset: Faceset, share: float, seed: int = 0) -> list[Part]:
 def write_parts(parts: Sequence[Part], folder: Path, progress: Progress | None = None) -> None:
     """Copy each part into a folder of its name in `folder`.
 
-    Raises: ParameterError where one of them is there with something in it; as `copy_faces`.
+    Raises: ParameterError where one of them is there with something in it; as `join_faces`.
     """
     for part in parts:
         place = folder / part.name
         if place.exists() and (not place.is_dir() or any(place.iterdir())):
             raise ParameterError(f"{place} is there already; choose another folder")
     for part in parts:
-        copy_faces(part.faces, folder / part.name, "split", progress)
+        join_faces(part.faces, folder / part.name, "split", progress)
 
 
 def _parts(faceset: Faceset, names: Sequence[str]) -> list[Part]:

@@ -1,5 +1,6 @@
 """Names of a set's files: back to those of extraction, or numbered in an order."""
 
+import csv
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -49,6 +50,21 @@ def numbered_names(order: Sequence[str], present: Sequence[str]) -> dict[str, st
     full = [*order, *(name for name in present if name not in named)]
     digits = max(_MOST_DIGITS_FREE, len(str(len(full) - 1)))
     return {name: f"{n:0{digits}d}{Path(name).suffix}" for n, name in enumerate(full)}
+
+
+def read_order(path: Path) -> list[str]:
+    """The file names of a text file with one per line, or of the CSV file that sorting writes.
+
+    Raises: ParameterError.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            lines = file.read().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParameterError(f"cannot read the order {path}: {error}") from error
+    if lines and "name" in lines[0].split(","):
+        return [row["name"] for row in csv.DictReader(lines)]
+    return [line for line in lines if line.strip()]
 
 
 def changes(names: Mapping[str, str]) -> dict[str, str]:
