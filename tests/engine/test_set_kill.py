@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks and signa
 # Python tells an audit hook of each file operation before it is done, so a child that kills itself
 # at the n-th one shows the disk as it is between any two of them.
 _AT_EVERY_OPERATION = """
-import os, random, shutil, signal, sys
+import os, random, shutil, signal, sys, traceback
 from pathlib import Path
 from facegraft.sets.journal import operation, finish_interrupted
 from facegraft.sets.lock import INSIDE
@@ -53,7 +53,9 @@ def recover():
 def killed_at(number, work):
     child = os.fork()
     if child:
-        return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+        status = os.waitpid(child, 0)[1]
+        assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
+        return os.WIFSIGNALED(status)
     left = [number]
     def hook(event, arguments):
         if event in EVENTS and str(folder) in str(arguments):
@@ -61,7 +63,11 @@ def killed_at(number, work):
             if left[0] < 0:
                 os.kill(os.getpid(), signal.SIGKILL)
     sys.addaudithook(hook)
-    work()
+    try:
+        work()
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
     os._exit(0)
 
 fill()
