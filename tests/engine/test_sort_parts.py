@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from skimage.measure import blur_effect as skimage_blur_effect
 
+from facegraft.errors import Cancelled
 from facegraft.faces.faceset import Faceset
+from facegraft.progress import Silent
 from facegraft.sets import picture_measures
 from facegraft.sets.measure_store import load_records
 from facegraft.sets.measures import measure_pictures
@@ -20,6 +22,7 @@ from facegraft.sets.similarity import (
     unit_rows,
     unusual,
 )
+from facegraft.sets.sort import sort_faces
 from tests.engine.sorting_faces import SIDE, blurred, moved, texture, turned, write_face
 
 EVERYWHERE = np.ones((SIDE, SIDE), np.uint8)
@@ -196,3 +199,33 @@ def test_measures_hold_for_a_picture_that_is_stored_larger(tmp_path):
         write_face(tmp_path, name, large)
     values = measure_pictures(Faceset.open(tmp_path)).values("sharpness")
     assert np.ptp(values) < 0.05
+
+
+class StopsAfter(Silent):
+    """The user stops when so many steps are done."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        self.left -= count
+
+    @property
+    def cancelled(self) -> bool:  # type: ignore[override]
+        return self.left <= 0
+
+
+@pytest.mark.parametrize("work", [chain, total_distance])
+def test_comparing_all_pairs_stops_when_asked(work):
+    rows = unit_noise(50)
+    with pytest.raises(Cancelled):
+        work(rows, progress=StopsAfter(0))
+    assert len(work(rows, progress=StopsAfter(1000))) == 50
+
+
+def test_measuring_stops_when_asked_and_the_set_is_as_it_was(tmp_path):
+    for n in range(5):
+        write_face(tmp_path, f"{n}.png", texture(n))
+    with pytest.raises(Cancelled):
+        sort_faces(Faceset.open(tmp_path), "blur", progress=StopsAfter(2))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{n}.png" for n in range(5)]

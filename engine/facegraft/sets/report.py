@@ -101,7 +101,7 @@ def _report_set(faceset: Faceset, network: Path | None, progress: Progress | Non
         map=pose_map(poses_of(measured.faces)),
         likeness=likeness,
         outliers=tuple(measured.faces[i] for i in find_outliers(likeness)),
-        duplicates=find_duplicates(measured),
+        duplicates=find_duplicates(measured, progress),
         by_network=network is not None,
     )
 
@@ -114,13 +114,15 @@ def find_outliers(likeness: np.ndarray) -> np.ndarray:
     return order[likeness[order] < median - OUTLIER * spread]
 
 
-def find_duplicates(measured: Measured) -> tuple[tuple[AlignedFace, AlignedFace], ...]:
+def find_duplicates(
+    measured: Measured, progress: Progress | None = None
+) -> tuple[tuple[AlignedFace, AlignedFace], ...]:
     """Faces, in order, that hardly differ from one before them that is itself no duplicate."""
     faces = measured.faces
     if len(faces) < 2:
         return ()
     thumbs = np.ascontiguousarray(measured.pictures["thumb"])
-    distances, places = nearest(thumbs, _ALIKE_LOOKED_AT)
+    distances, places = nearest(thumbs, _ALIKE_LOOKED_AT, progress)
     is_alike = distances <= DUPLICATE * THUMB**2
     # being alike goes both ways, but lists of neighbours are cut off
     alike: list[set[int]] = [set() for _ in faces]

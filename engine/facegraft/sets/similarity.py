@@ -3,11 +3,15 @@
 A face is a row: float32 vectors of length 1 are compared by their dot product (`1 - product` is the
 distance; of root histograms the product is the Bhattacharyya coefficient, of embeddings the
 cosine), uint8 pictures by the sum of absolute differences. Distances of all pairs are never held at
-once: they are made in blocks, or a row at a time.
+once: they are made in blocks, or a row at a time. All pairs take their time in sets of 100 000, so
+every function reports its progress and raises Cancelled where the user stops it.
 """
 
 import cv2
 import numpy as np
+
+from facegraft.errors import Cancelled
+from facegraft.progress import Progress, Silent
 
 _BLOCK_BYTES = 64 << 20  # of distances held at once
 _NEIGHBOURS = 24  # of each face that a chain knows beforehand; more are looked up when all are used
@@ -21,16 +25,20 @@ def distances_to(rows: np.ndarray, one: np.ndarray) -> np.ndarray:
     return 1 - rows @ one
 
 
-def nearest(rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+def nearest(
+    rows: np.ndarray, count: int, progress: Progress | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """The `count` nearest other rows of each, nearest first: (N, count) distances and places."""
     total = len(rows)
     count = min(count, total - 1)
     distances = np.empty((total, count), np.float32)
     places = np.empty((total, count), np.int32)
     step = max(1, _BLOCK_BYTES // (4 * total))
+    progress = _begin(progress, total)
     for start in range(0, total, step):
         part = slice(start, min(start + step, total))
         distances[part], places[part] = _nearest_of(rows, part, count)
+        _advance(progress, part.stop - part.start)
     return distances, places
 
 
@@ -53,19 +61,21 @@ def _nearest_of(rows: np.ndarray, part: slice, count: int) -> tuple[np.ndarray, 
     return np.take_along_axis(distances, order, 1), np.take_along_axis(places, order, 1)
 
 
-def chain(rows: np.ndarray) -> np.ndarray:
+def chain(rows: np.ndarray, progress: Progress | None = None) -> np.ndarray:
     """(N,) places: from the most unusual face on, each time the nearest that is left."""
     total = len(rows)
     if total < 3:
         return np.arange(total)
-    neighbours = nearest(rows, _NEIGHBOURS)[1]
+    neighbours = nearest(rows, _NEIGHBOURS, progress)[1]
     is_left = np.ones(total, bool)
     order = np.empty(total, np.intp)
     current = unusual(rows)
     left, left_places = rows, np.arange(total)  # what is left, made anew each time it has halved
+    progress = _begin(progress, total)
     for n in range(total):
         order[n] = current
         is_left[current] = False
+        _advance(progress, 1)
         if n == total - 1:
             break
         near = neighbours[current]
@@ -82,7 +92,12 @@ def chain(rows: np.ndarray) -> np.ndarray:
     return order
 
 
-def spread(rows: np.ndarray, count: int | None = None, first: int | None = None) -> np.ndarray:
+def spread(
+    rows: np.ndarray,
+    count: int | None = None,
+    first: int | None = None,
+    progress: Progress | None = None,
+) -> np.ndarray:
     """(count,) places, or all: from `first`, or the most unusual face, each time the one that
     differs most from all before it (Gonzalez, "Clustering to minimize the maximum intercluster
     distance", 1985).
@@ -94,8 +109,10 @@ def spread(rows: np.ndarray, count: int | None = None, first: int | None = None)
         return order
     current = unusual(rows) if first is None else first
     to_chosen = np.full(total, np.inf, np.float32)
+    progress = _begin(progress, count)
     for n in range(count):
         order[n] = current
+        _advance(progress, 1)
         np.minimum(to_chosen, distances_to(rows, rows[current]), out=to_chosen)
         to_chosen[current] = -np.inf
         if n + 1 < count:
@@ -103,15 +120,17 @@ def spread(rows: np.ndarray, count: int | None = None, first: int | None = None)
     return order
 
 
-def total_distance(rows: np.ndarray) -> np.ndarray:
+def total_distance(rows: np.ndarray, progress: Progress | None = None) -> np.ndarray:
     """(N,) float64: the sum of each row's Hellinger distances, sqrt(1 - product), to all others."""
     sums = np.empty(len(rows))
     step = max(1, _BLOCK_BYTES // (4 * len(rows)))
+    progress = _begin(progress, len(rows))
     for start in range(0, len(rows), step):
         products = rows[start : start + step] @ rows.T
         np.subtract(1, products, out=products)
         np.sqrt(np.maximum(products, 0, out=products), out=products)
         sums[start : start + step] = products.sum(axis=1, dtype=np.float64)
+        _advance(progress, len(products))
     return sums
 
 
@@ -136,6 +155,18 @@ def unit_rows(rows: np.ndarray) -> np.ndarray:
     """(N, D) float32 of length 1, as stored at half precision."""
     values = rows.astype(np.float32)
     return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
+
+
+def _begin(progress: Progress | None, total: int) -> Progress:
+    progress = progress or Silent()
+    progress.start(total, "faces compared")
+    return progress
+
+
+def _advance(progress: Progress, count: int) -> None:
+    if progress.cancelled:
+        raise Cancelled("stopped; the set is as it was")
+    progress.advance(count)
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:

@@ -91,24 +91,24 @@ def _one_face(wish: _Wish) -> _Sorted:
 
 
 def _histogram_chain(wish: _Wish) -> _Sorted:
-    order = chain(unit_rows(wish.measured.pictures["color_histogram"]))
+    order = chain(unit_rows(wish.measured.pictures["color_histogram"]), wish.progress)
     return order, None, len(order)
 
 
 def _histogram_unlike(wish: _Wish) -> _Sorted:
-    values = total_distance(unit_rows(wish.measured.pictures["gray_histogram"]))
+    values = total_distance(unit_rows(wish.measured.pictures["gray_histogram"]), wish.progress)
     values = values / max(len(values) - 1, 1)
     order = np.argsort(-values, kind="stable")
     return order, values[order], len(order)
 
 
 def _difference_chain(wish: _Wish) -> _Sorted:
-    order = chain(np.ascontiguousarray(wish.measured.pictures["thumb"]))
+    order = chain(np.ascontiguousarray(wish.measured.pictures["thumb"]), wish.progress)
     return order, None, len(order)
 
 
 def _difference_spread(wish: _Wish) -> _Sorted:
-    order = spread(np.ascontiguousarray(wish.measured.pictures["thumb"]))
+    order = spread(np.ascontiguousarray(wish.measured.pictures["thumb"]), progress=wish.progress)
     return order, None, len(order)
 
 
