@@ -2,9 +2,9 @@
 
 A U-Net that works at half the resolution and less, where XSeg spends half of its time at the full
 one: 2x2 pixels come in as 12 channels and leave as 4. Blocks are residual with group normalisation
-(Wu and He 2018), skips are added, and the deepest level tells all others what the picture as a
-whole holds (Hu et al. 2018, "Squeeze-and-excitation networks"). Tensors are (N, C, H, W);
-(N, 3, R, R) RGB 0..1 gives (N, 1, R, R) logits, R a multiple of 32.
+(Wu and He 2018), and the deepest level adds the picture's gist, its mean over all pixels through a
+dense layer, to itself. Tensors are (N, C, H, W); (N, 3, R, R) RGB 0..1 gives (N, 1, R, R) logits, R
+a multiple of 32.
 """
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 CHANNELS = (32, 64, 96, 128, 160)  # at 1/2, 1/4, ... 1/32 of the resolution
 BLOCKS = (1, 1, 2, 2, 2)  # at each on the way down; one each on the way up
 GROUP = 16  # channels normalised together
-FIRST_SHARE = 0.1  # of what a block adds, in the beginning: learns some two times as fast as with 1
+FIRST_SHARE = 0.1  # of what a block adds, in the beginning; learning sets in sooner than with 1
 
 
 class Block(nn.Module):
@@ -47,6 +47,9 @@ class MaskLight(nn.Module):
         self.halve = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairs)
         self.gist = nn.Linear(last, last)
         self.widen = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in reversed(pairs))
+        # normalised apart: the deep features would drown the fine ones otherwise, for long
+        self.weigh = nn.ModuleList(nn.GroupNorm(2 * a // GROUP, 2 * a) for a, _ in reversed(pairs))
+        self.join = nn.ModuleList(nn.Conv2d(2 * a, a, 1) for a, _ in reversed(pairs))
         self.up = nn.ModuleList(Block(a) for a, _ in reversed(pairs))
         self.norm = nn.GroupNorm(first // GROUP, first)
         self.head = nn.Conv2d(first, 4, 3, padding=1)
@@ -67,7 +70,8 @@ class MaskLight(nn.Module):
             x = halve(skips[-1])
         x = self.down[-1](x)
         x = x + self.gist(x.mean(dim=(2, 3)))[:, :, None, None]
-        for widen, level in zip(self.widen, self.up, strict=True):
-            x = F.interpolate(widen(x), scale_factor=2.0, mode="nearest")
-            x = level(x + skips.pop())
+        steps = zip(self.widen, self.weigh, self.join, self.up, strict=True)
+        for widen, weigh, join, level in steps:
+            x = F.interpolate(widen(x), scale_factor=2.0, mode="bilinear")
+            x = level(join(weigh(torch.cat([x, skips.pop()], dim=1))))
         return F.pixel_shuffle(self.head(F.relu(self.norm(x))), 2)
