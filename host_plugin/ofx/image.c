@@ -105,6 +105,10 @@ void image_write(const struct image *image, int x, int y, int count, const float
     char *at = image_at(image, x, y);
     size_t step = value_bytes(image);
     int components = image->components;
+    if (components == 4 && image->depth == DEPTH_FLOAT) {
+        memcpy(at, rgba, (size_t)count * 16);
+        return;
+    }
     for (int i = 0; i < count; i++, rgba += 4)
         for (int c = components == 1 ? 3 : 0; c < (components == 3 ? 3 : 4); c++, at += step)
             put_value(image, at, rgba[c]);

@@ -57,7 +57,7 @@ static const struct row ROWS[ROW_COUNT] = {
      1, 0, 9999, 0, 10, NULL, NULL, true, false},
     {"face_point", "Face point", "With near: the face nearest to this point of the picture", "Face", KIND_POINT,
      0, 0, 0, 0, 0, NULL, NULL, true, false},
-    {"faceset", "Faceset", "Faces as `facegraft extract` found and followed them; empty searches every frame by itself", "Face", KIND_FOLDER,
+    {"faceset", "Faceset", "Faces as `facegraft extract` found and followed them; empty searches each frame by itself", "Face", KIND_FOLDER,
      0, 0, 0, 0, 0, "", NULL, false, false},
     {"frame_name", "Frame name", "Name of a frame in the faceset: its image's name without suffix, with # for each digit of the number; ###### for a movie", "Face", KIND_TEXT,
      0, 0, 0, 0, 0, "######", NULL, false, false},

@@ -1,0 +1,65 @@
+/* What the node's parts share: the host's suites, an instance, and a frame's values. */
+#ifndef FACEGRAFT_NODE_H
+#define FACEGRAFT_NODE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "image.h"
+#include "json.h"
+#include "ofx_abi.h"
+#include "rows.h"
+
+#define MASK_CLIP "Mask"
+
+/* What the host offers; written when it loads the node, only read after. */
+struct suites {
+    const OfxPropertySuiteV1 *props;
+    const OfxImageEffectSuiteV1 *effects;
+    const OfxParameterSuiteV1 *params;
+    const OfxMessageSuiteV1 *message;  /* of one of the two, or of none */
+    const OfxMessageSuiteV2 *message2;
+    bool floats_are_linear; /* this host works scene-linear wherever it works in float */
+};
+extern struct suites suites;
+
+struct instance {
+    OfxImageEffectHandle effect;
+    OfxParamHandle params[ROW_COUNT]; /* NULL where the host has lost one: its preset counts */
+    OfxImageClipHandle source, output, mask; /* mask NULL where the context has none */
+    atomic_bool has_message;
+};
+
+/* A frame's values, inside their limits. */
+struct values {
+    double number[ROW_COUNT]; /* of a choice, its index; of a point, x */
+    double point_y;           /* canonical, like x */
+    char *text[ROW_COUNT];    /* of texts, files and folders; never NULL there */
+    bool is_whole;            /* false where memory ran out */
+};
+
+void values_read(struct values *values, const struct instance *instance, OfxTime time);
+void values_free(struct values *values);
+
+/* Whether the picture stays as it is; `values` of the frame. */
+bool values_are_identity(const struct values *values);
+
+/* Whether there is nothing to swap with: the matte is 0 everywhere. */
+bool values_are_idle(const struct values *values);
+
+/* The frame's members of the worker's merge message. x, y: the face point, 0 to 1 of the frame from
+ * its top left. */
+void values_add_fields(const struct values *values, OfxTime time, enum depth depth, double x,
+                       double y, struct text *fields);
+
+/* Describe the node, and its clips and parameters in one context. */
+OfxStatus describe(OfxImageEffectHandle effect);
+OfxStatus describe_in_context(OfxImageEffectHandle effect, const char *context);
+
+OfxStatus render(struct instance *instance, OfxPropertySetHandle in);
+
+/* Show the user an error until it is cleared. */
+void message_show(struct instance *instance, const char *text);
+void message_clear(struct instance *instance);
+
+#endif

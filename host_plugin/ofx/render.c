@@ -1,0 +1,278 @@
+/* One frame: pass the picture through, hand it to the engine, lay the answer over it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine.h"
+#include "node.h"
+
+enum { MAX_SIDE = 16384 }; /* of a frame the engine takes */
+
+struct frame {
+    struct instance *instance;
+    OfxTime time;
+    double scale_x, scale_y;
+    OfxRectI window; /* to be written, within the output */
+    struct image source, output, mask;
+    bool has_mask;
+    struct values values;
+};
+
+static bool is_aborted(void *effect) { return suites.effects->abort(effect) != 0; }
+
+static bool takes_mask_as_matte(const struct frame *frame) {
+    return frame->has_mask && frame->values.number[ROW_MASK_MODE] == MASK_MODE_HOST;
+}
+
+/* --- into the engine ---------------------------------------------------------------------------- */
+
+/* Copy a row where it differs from what lies there; false where it did. */
+static bool put_row(float *to, const float *from, size_t values) {
+    if (memcmp(to, from, values * sizeof *to) == 0) return true;
+    memcpy(to, from, values * sizeof *to);
+    return false;
+}
+
+/* The source as the engine takes it, top row first; whether the same bytes lay there already.
+ * Straight colour goes without its alpha, so that nothing is lost where that is small. */
+static bool put_frame(const struct image *source, float *to, float *row) {
+    int width = image_width(source), height = image_height(source);
+    bool same = true;
+    for (int r = 0; r < height; r++, to += (size_t)width * 4) {
+        image_read(source, source->bounds.x1, source->bounds.y2 - 1 - r, width, row);
+        for (int i = 0; !source->is_premultiplied && i < width; i++) row[i * 4 + 3] = 1;
+        same &= put_row(to, row, (size_t)width * 4);
+    }
+    return same;
+}
+
+/* `count` values 0 to 1 of the mask from (x, y) on; 0 beyond its bounds. `row` has room for RGBA. */
+static void read_mask(const struct image *mask, int x, int y, int count, float *row, float *to) {
+    OfxRectI part = rect_cut((OfxRectI){x, y, x + count, y + 1}, mask->bounds);
+    memset(to, 0, (size_t)count * sizeof *to);
+    if (rect_is_empty(part)) return;
+    image_read(mask, part.x1, y, part.x2 - part.x1, row);
+    int channel = mask->components == 3 ? 0 : 3; /* RGB says by its colour what it masks */
+    for (int i = 0; i < part.x2 - part.x1; i++) {
+        float value = row[i * 4 + channel];
+        to[part.x1 - x + i] = value >= 1 ? 1 : value > 0 ? value : 0;
+    }
+}
+
+static bool put_matte(const struct frame *frame, float *to, float *row, float *plane) {
+    const OfxRectI *bounds = &frame->source.bounds;
+    int width = image_width(&frame->source), height = image_height(&frame->source);
+    bool same = true;
+    for (int r = 0; r < height; r++, to += width) {
+        read_mask(&frame->mask, bounds->x1, bounds->y2 - 1 - r, width, row, plane);
+        same &= put_row(to, plane, (size_t)width);
+    }
+    return same;
+}
+
+static double unit(double value) { return value >= 1 ? 1 : value > 0 ? value : 0; }
+
+static void add_fields(const struct frame *frame, struct text *fields) {
+    const struct image *source = &frame->source;
+    double x = frame->values.number[ROW_FACE_POINT] * frame->scale_x / source->pixel_aspect;
+    double y = frame->values.point_y * frame->scale_y;
+    values_add_fields(&frame->values, frame->time, source->depth,
+                      unit((x - source->bounds.x1) / image_width(source)),
+                      unit((source->bounds.y2 - y) / image_height(source)), fields);
+}
+
+/* --- out of the engine -------------------------------------------------------------------------- */
+
+/* One pixel of an output other than the result. layer: premultiplied by its alpha, the matte. */
+static void show(int output, const float *layer, const float *source, bool source_premultiplied,
+                 bool premultiplied, float *to) {
+    float matte = layer[3];
+    for (int c = 0; c < 3; c++) {
+        float straight = source_premultiplied && source[3] > 0 ? source[c] / source[3] : source[c];
+        if (output == OUTPUT_MATTE) to[c] = matte;
+        else if (output == OUTPUT_SOURCE_WITH_MATTE) to[c] = premultiplied ? straight * matte : straight;
+        else to[c] = !premultiplied && matte > 0 ? layer[c] / matte : layer[c];
+    }
+    to[3] = output == OUTPUT_MATTE ? 1 : matte;
+}
+
+/* The layer's row over `count` pixels from column `left` of the source on; 0 outside its part. */
+static void read_layer(const struct layer *layer, int left, int row, int count, float *to) {
+    memset(to, 0, (size_t)count * 4 * sizeof *to);
+    if (layer == NULL || row < layer->y0 || row >= layer->y1) return;
+    int first = layer->x0 > left ? layer->x0 : left;
+    int last = layer->x1 < left + count ? layer->x1 : left + count;
+    if (first >= last) return;
+    size_t at = (size_t)(row - layer->y0) * (size_t)(layer->x1 - layer->x0)
+                + (size_t)(first - layer->x0);
+    memcpy(to + (size_t)(first - left) * 4, layer->pixels + at * 4,
+           (size_t)(last - first) * 4 * sizeof *to);
+}
+
+static void limit_layer(const struct frame *frame, int y, int x, int count, float *layer,
+                        float *row, float *plane) {
+    bool keep_out = frame->values.number[ROW_MASK_USE] == MASK_USE_KEEP_OUT;
+    read_mask(&frame->mask, x, y, count, row, plane);
+    for (int i = 0; i < count * 4; i++)
+        layer[i] *= keep_out ? 1 - plane[i / 4] : plane[i / 4];
+}
+
+/* Lay the layer over `row` and write the runs of pixels where it is not 0: all others keep the very
+ * bits that were passed through. */
+static void write_result(const struct frame *frame, int x, int y, int count, const float *layer,
+                         float *row) {
+    for (int i = 0; i < count;) {
+        int start = i;
+        for (; i < count && layer[i * 4 + 3] > 0; i++)
+            for (int c = 0; c < 3; c++)
+                row[i * 4 + c] = layer[i * 4 + c] + row[i * 4 + c] * (1 - layer[i * 4 + 3]);
+        if (i > start) image_write(&frame->output, x + start, y, i - start, row + start * 4);
+        else i++;
+    }
+}
+
+static void write_output(const struct frame *frame, int x, int y, int count, const float *layer,
+                         float *row) {
+    int output = (int)frame->values.number[ROW_OUTPUT];
+    bool premultiplied = frame->output.is_premultiplied || frame->output.components == 3;
+    for (int i = 0; i < count; i++) {
+        float shown[4];
+        show(output, layer + i * 4, row + i * 4, frame->source.is_premultiplied, premultiplied,
+             shown);
+        memcpy(row + i * 4, shown, sizeof shown);
+    }
+    image_write(&frame->output, x, y, count, row);
+}
+
+/* Write the window's part that the source covers. layer: NULL where there is nothing to lay.
+ * row, layer_row: room for a row of the source in RGBA; plane: for one value a pixel. */
+static void compose(const struct frame *frame, const struct layer *layer, float *row,
+                    float *layer_row, float *plane) {
+    const struct image *source = &frame->source;
+    OfxRectI part = rect_cut(frame->window, source->bounds);
+    int count = part.x2 - part.x1;
+    bool limits = frame->has_mask && !takes_mask_as_matte(frame)
+                  && frame->values.number[ROW_MASK_USE] != MASK_USE_OFF;
+    if (rect_is_empty(part)) return;
+    for (int y = part.y1; y < part.y2; y++) {
+        int left = part.x1 - source->bounds.x1, top = source->bounds.y2 - 1 - y;
+        read_layer(layer, left, top, count, layer_row);
+        if (limits) limit_layer(frame, y, part.x1, count, layer_row, row, plane);
+        image_read(source, part.x1, y, count, row);
+        if (frame->values.number[ROW_OUTPUT] == OUTPUT_RESULT)
+            write_result(frame, part.x1, y, count, layer_row, row);
+        else write_output(frame, part.x1, y, count, layer_row, row);
+    }
+}
+
+/* --- a frame ------------------------------------------------------------------------------------ */
+
+static enum outcome swap(const struct frame *frame, float *rows, char *error) {
+    int width = image_width(&frame->source), height = image_height(&frame->source);
+    float *row = rows, *layer_row = rows + (size_t)width * 4, *plane = rows + (size_t)width * 8;
+    if (values_are_idle(&frame->values)) {
+        compose(frame, NULL, row, layer_row, plane);
+        return ENGINE_DONE;
+    }
+    if (width > MAX_SIDE || height > MAX_SIDE) {
+        snprintf(error, ERROR_ROOM, "the frame has %dx%d pixels; the limit is %d a side", width,
+                 height, MAX_SIDE);
+        return ENGINE_FAILED;
+    }
+    void *effect = frame->instance->effect;
+    bool matte = takes_mask_as_matte(frame), same_matte = false;
+    struct connection *connection;
+    struct layer layer;
+    struct text fields = {0};
+    enum outcome outcome = engine_take(width, height, matte, is_aborted, effect, &connection, error);
+    if (outcome != ENGINE_DONE) return outcome;
+    bool same = put_frame(&frame->source, engine_frame(connection), row);
+    if (matte) same_matte = put_matte(frame, engine_matte(connection), row, plane);
+    add_fields(frame, &fields);
+    outcome = engine_merge(connection, &fields, same, same_matte, is_aborted, effect, &layer, error);
+    if (outcome == ENGINE_DONE) compose(frame, &layer, row, layer_row, plane);
+    text_free(&fields);
+    engine_give(connection);
+    return outcome;
+}
+
+/* What a frame that could not be swapped does, its picture being passed through. */
+static OfxStatus fail(const struct frame *frame, const char *error) {
+    message_show(frame->instance, error);
+    int wanted = (int)frame->values.number[ROW_ON_ERROR];
+    if (wanted == ON_ERROR_MARK) image_mark(&frame->output, frame->source.bounds, frame->window);
+    return wanted == ON_ERROR_FAIL ? kOfxStatFailed : kOfxStatOK;
+}
+
+static OfxStatus render_frame(struct frame *frame) {
+    char error[ERROR_ROOM] = "";
+    image_pass_through(&frame->source, &frame->output, frame->window);
+    values_read(&frame->values, frame->instance, frame->time);
+    float *rows = NULL;
+    enum outcome outcome = ENGINE_DONE;
+    if (!frame->values.is_whole || !values_are_identity(&frame->values)) {
+        rows = malloc((size_t)image_width(&frame->source) * 9 * sizeof *rows);
+        snprintf(error, sizeof error, "the node has no memory left for a row of the picture");
+        bool room = frame->values.is_whole && rows != NULL;
+        outcome = room ? swap(frame, rows, error) : ENGINE_FAILED;
+    }
+    free(rows);
+    OfxStatus status = kOfxStatFailed; /* of a frame that the host wants no longer */
+    if (outcome == ENGINE_DONE) {
+        message_clear(frame->instance);
+        status = kOfxStatOK;
+    } else if (outcome == ENGINE_FAILED) {
+        status = fail(frame, error);
+    }
+    values_free(&frame->values);
+    return status;
+}
+
+static bool open_clip(OfxImageClipHandle clip, OfxTime time, struct image *image) {
+    OfxPropertySetHandle handle = NULL;
+    if (clip == NULL) return false;
+    if (suites.effects->clipGetImage(clip, time, NULL, &handle) != kOfxStatOK) return false;
+    if (handle == NULL) return false; /* some hosts give none while they interrupt a render */
+    bool good = image_open(image, handle, suites.props);
+    if (!good) suites.effects->clipReleaseImage(handle);
+    return good;
+}
+
+/* A host may say nothing of an optional clip: then nothing is connected. */
+static bool is_connected(OfxImageClipHandle clip) {
+    OfxPropertySetHandle set;
+    int connected = 0;
+    return clip != NULL && suites.effects->clipGetPropertySet(clip, &set) == kOfxStatOK
+           && suites.props->propGetInt(set, kOfxImageClipPropConnected, 0, &connected) == kOfxStatOK
+           && connected;
+}
+
+OfxStatus render(struct instance *instance, OfxPropertySetHandle in) {
+    struct frame frame = {.instance = instance, .scale_x = 1, .scale_y = 1};
+    double scale[2];
+    int window[4];
+    if (suites.props->propGetDouble(in, kOfxPropTime, 0, &frame.time) != kOfxStatOK)
+        return kOfxStatFailed;
+    if (suites.props->propGetDoubleN(in, kOfxImageEffectPropRenderScale, 2, scale) == kOfxStatOK) {
+        frame.scale_x = scale[0];
+        frame.scale_y = scale[1];
+    }
+    if (!open_clip(instance->output, frame.time, &frame.output)) return kOfxStatErrImageFormat;
+    frame.window = frame.output.bounds;
+    if (suites.props->propGetIntN(in, kOfxImageEffectPropRenderWindow, 4, window) == kOfxStatOK)
+        frame.window = rect_cut((OfxRectI){window[0], window[1], window[2], window[3]},
+                                frame.output.bounds);
+    OfxStatus status = kOfxStatFailed;
+    if (open_clip(instance->source, frame.time, &frame.source)) {
+        frame.has_mask = is_connected(instance->mask)
+                         && open_clip(instance->mask, frame.time, &frame.mask);
+        status = render_frame(&frame);
+        if (frame.has_mask) suites.effects->clipReleaseImage(frame.mask.handle);
+        suites.effects->clipReleaseImage(frame.source.handle);
+    } else {
+        struct image nothing = {.data = NULL}; /* its bounds are empty: everything is 0 */
+        image_pass_through(&nothing, &frame.output, frame.window);
+    }
+    suites.effects->clipReleaseImage(frame.output.handle);
+    return status;
+}
