@@ -229,3 +229,10 @@ def test_measuring_stops_when_asked_and_the_set_is_as_it_was(tmp_path):
     with pytest.raises(Cancelled):
         sort_faces(Faceset.open(tmp_path), "blur", progress=StopsAfter(2))
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"{n}.png" for n in range(5)]
+
+
+def test_a_set_where_nothing_can_be_written_is_measured_all_the_same(tmp_path, caplog):
+    write_face(tmp_path, "a.png", texture())
+    (tmp_path / "_facegraft").write_text("in the way")
+    assert len(measure_pictures(Faceset.open(tmp_path)).faces) == 1
+    assert "measures are not kept" in caplog.text
