@@ -318,3 +318,17 @@ def test_extraction_into_a_set_that_is_being_changed_is_refused(tmp_path):
         with operation(make_set(tmp_path / "set"), "long work"):
             with pytest.raises(SetInUse, match="is being changed by process"):
                 extract_faces(source, tmp_path / "set", ExtractParams(), DiscDetector())
+
+
+def test_a_former_file_whose_log_line_a_power_cut_took_goes_to_the_trash(tmp_path):
+    folder = make_set(tmp_path)
+    with operation(folder, "rewrite") as op:
+        op.write("a.png", b"new a")
+        op.write("b.png", b"new b")
+    log = folder / INSIDE / JOURNAL_FOLDER / "000001" / LOG_NAME
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[:2]))  # the head and the first step
+    undo(folder)
+    assert contents(folder) == {
+        "a.png": b"a", "b.png": b"new b", "c.png": b"c", "d.png": b"d", "_trash/000002.png": b"b",
+    }  # fmt: skip

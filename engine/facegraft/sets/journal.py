@@ -29,7 +29,7 @@ from typing import Any
 from facegraft.errors import ParameterError, WriteError
 from facegraft.files import write_atomic, write_error
 from facegraft.sets.lock import INSIDE, lock_set
-from facegraft.sets.restore import restore
+from facegraft.sets.restore import free_place, restore
 from facegraft.sets.stored import JOURNAL_FOLDER, LOG_NAME, Stored, forget_old, stored_operations
 
 TRASH = "_trash"  # the folder of a set where culled faces lie
@@ -113,7 +113,8 @@ class Operation:
             if kept:
                 _keep(path, self._stored.folder / kept)
             digest = hashlib.sha256(data).hexdigest()
-            self._note({"do": "write", "path": name, "kept": kept, "sha256": digest})
+            # not flushed, which would take longer than all else; `take_back` seeks what that loses
+            self._note({"do": "write", "path": name, "kept": kept, "sha256": digest}, flush=False)
             path.parent.mkdir(parents=True, exist_ok=True)
             os.replace(fresh, path)
         except WriteError:
@@ -121,9 +122,9 @@ class Operation:
         except OSError as error:
             raise write_error(path, error) from error
 
-    def _note(self, step: dict[str, Any], count: int = 1) -> None:
+    def _note(self, step: dict[str, Any], count: int = 1, flush: bool = True) -> None:
         with self._lock:
-            self._stored.append(step)
+            self._stored.append(step, flush)
             self.change_count += count
 
 
@@ -174,9 +175,12 @@ def take_back(folder: Path, stored: Stored) -> list[str]:
         steps = stored.steps()
         if stored.is_done:
             stored.cut_mark()
+        else:
+            for path in stored.unnoted():
+                _move(path, free_place(folder / TRASH / path.name))
         for place, step in reversed(steps):
             notes += restore(folder, stored.folder, step, TRASH)
-            stored.cut(place)
+            stored.cut(place, flush=step["do"] == "move")  # a write may be taken back twice
         stored.remove()
     except WriteError:
         raise

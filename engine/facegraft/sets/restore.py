@@ -48,14 +48,20 @@ def _unwrite(path: Path, kept: Path | None, written: str, trash: Path) -> str:
     note = ""
     if present not in (None, written, _digest(kept)):
         trash.mkdir(exist_ok=True)
-        aside, number = trash / path.name, 1
-        while os.path.lexists(aside):
-            number += 1
-            aside = trash / f"{path.stem}-{number}{path.suffix}"
+        aside = free_place(trash / path.name)
         os.rename(path, aside)
         note = f"{path.name} was changed by hand since; that version is {trash.name}/{aside.name}"
     os.replace(kept, path)
     return note
+
+
+def free_place(path: Path) -> Path:
+    """`path`, or with a number behind its name where that is taken."""
+    free, number = path, 1
+    while os.path.lexists(free):
+        number += 1
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return free
 
 
 def _digest(path: Path) -> str | None:

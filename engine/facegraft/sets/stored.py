@@ -72,22 +72,27 @@ class Stored:
         """Files that were changed."""
         return sum(len(step.get("names", [0])) for _, step in self.steps())
 
-    def append(self, step: dict[str, Any]) -> None:
-        """Note a step; it is on disk afterwards. Raises: WriteError."""
+    def append(self, step: dict[str, Any], flush: bool = True) -> None:
+        """Note a step, which outlives this process; with `flush` a power cut too.
+
+        Raises: WriteError.
+        """
         path = self.folder / LOG_NAME
         try:
             with open(path, "ab") as file:
                 file.write(json.dumps(step).encode() + b"\n")
                 file.flush()
-                os.fsync(file.fileno())
+                if flush:
+                    os.fsync(file.fileno())
         except OSError as error:
             raise write_error(path, error) from error
 
-    def cut(self, place: int) -> None:
+    def cut(self, place: int, flush: bool = True) -> None:
         """Drop the log from `place` on: those steps are taken back. Raises: OSError."""
         with open(self.folder / LOG_NAME, "rb+") as file:
             file.truncate(place)
-            os.fsync(file.fileno())
+            if flush:
+                os.fsync(file.fileno())
 
     def cut_mark(self) -> None:
         """Drop the mark of a done operation: it is being taken back. Raises: OSError."""
@@ -96,6 +101,18 @@ class Stored:
     def byte_count(self) -> int:
         """Bytes of the kept files."""
         return sum(p.lstat().st_size for p in self.folder.iterdir())
+
+    def unnoted(self) -> list[Path]:
+        """Kept files whose step a power cut took from the log, and that lie nowhere else."""
+        noted = {step.get("kept") for _, step in self.steps()}
+        return [
+            path
+            for path in self.folder.iterdir()
+            if path.name[0].isdigit()
+            and path.name not in noted
+            and not path.is_symlink()
+            and path.stat().st_nlink == 1
+        ]
 
     def remove(self) -> None:
         """Forget the operation, at once also where a kill comes between."""

@@ -25,7 +25,8 @@ def on_all_cores(
     `work` raises.
     """
     progress.start(len(items), unit)
-    pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="set")
+    # two more than cores: some wait for the disk
+    pool = ThreadPoolExecutor((os.cpu_count() or 1) + 2, thread_name_prefix="set")
     try:
         results = []
         for job in [pool.submit(work, item) for item in items]:
