@@ -15,7 +15,8 @@ from facegraft.faces.metadata import read_bytes
 from facegraft.faces.pack import PACK_SUFFIX, read_index
 from facegraft.files import atomic_path
 from facegraft.progress import Progress, Silent
-from facegraft.sets.journal import operation
+from facegraft.sets.journal import Operation, operation
+from facegraft.sets.work import on_all_cores
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,33 +84,36 @@ def unpack_faceset(
     content, without `overwrite`; BadPack; BadAlignedImage for a damaged face; SetInUse, WriteError,
     Cancelled.
     """
-    progress = progress or Silent()
     if not pack.is_file():
         raise BadPack(f"{pack} is no file; give a packed set, NAME{PACK_SUFFIX}")
     index = read_index(pack)
     names = sorted(name for name in index if is_face_name(name))
     if not names:
         raise EmptyFaceset(f"{pack} holds no aligned face")
-    progress.start(len(names), "faces unpacked")
-    present = 0
     with operation(folder, f"unpack {pack.name}", create=True) as op:
-        for name in names:
-            if progress.cancelled:
-                raise Cancelled(f"nothing was unpacked; {folder} is as it was")
-            data, target = read_bytes(pack / name), op.path(name)
-            is_there = target.exists()
-            if is_there and target.read_bytes() == data:
-                present += 1
-            elif is_there and not overwrite:
-                raise ParameterError(
-                    f"{target} is there with other content; unpack into another folder, or give "
-                    "--overwrite"
-                )
-            else:
-                op.write(name, data)
-            progress.advance()
+
+        def work(name: str) -> bool:
+            return _unpack_into(op, pack / name, overwrite)
+
+        stopped = f"nothing was unpacked; {folder} is as it was"
+        present = on_all_cores(work, names, progress or Silent(), "faces unpacked", stopped)
     others = tuple(f"{name} is no face" for name in index if not is_face_name(name))
-    return Packed(len(names), pack.stat().st_size, others, present)
+    return Packed(len(names), pack.stat().st_size, others, sum(present))
+
+
+def _unpack_into(op: Operation, path: Path, overwrite: bool) -> bool:
+    """Was the face there already?"""
+    data, target = read_bytes(path), op.path(path.name)
+    if target.exists():
+        if target.read_bytes() == data:
+            return True
+        if not overwrite:
+            raise ParameterError(
+                f"{target} is there with other content; unpack into another folder, or give "
+                "--overwrite"
+            )
+    op.write(path.name, data)
+    return False
 
 
 def _entry(path: Path) -> zipfile.ZipInfo:
