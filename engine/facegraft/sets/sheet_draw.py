@@ -107,11 +107,14 @@ def draw_bars(
                     corner = (int(lefts[k + 1]) - 2, base)
                     cv2.rectangle(page, (int(lefts[k]) + 1, top), corner, color, -1)
             continue
-        outline = [(int(lefts[0]), base)]
-        for k, top in enumerate(tops.tolist()):
-            outline += [(int(lefts[k]), top), (int(lefts[k + 1]), top)]
-        outline.append((int(lefts[-1]), base))
-        cv2.polylines(page, [np.array(outline, np.int32)], False, color, 2, cv2.LINE_AA)
+        before = base
+        for k, top in enumerate([*tops.tolist(), base]):
+            left = int(lefts[k])
+            if top != before:
+                cv2.line(page, (left, before), (left, top), color, 2)
+            if top < base:
+                cv2.line(page, (left, top), (int(lefts[k + 1]), top), color, 2)
+            before = top
     cv2.line(page, (x, base), (x + width, base), PALE, 1)
     bars = len(shares[0][0])
     for place, label in labels:
