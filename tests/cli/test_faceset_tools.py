@@ -80,6 +80,9 @@ def test_metadata_survives_an_image_editor(folder):
     output = run("metadata", "restore", folder).output
     assert "1 faces have their metadata back, 1 of them at another size; 2 were not" in output
     assert "00002_0.png is gone" in output
+    with pytest.raises(ParameterError, match="--overwrite"):
+        run("metadata", "save", folder)
+    assert "3 faces" in run("metadata", "save", folder, "--overwrite").output
     assert Faceset.open(folder)[1].size == 50
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from facegraft.errors import ParameterError
 from facegraft.faces.faceset import Faceset
 from facegraft.sets.lock import lock_set
 from facegraft.sets.meta_files import metadata_path, restore_metadata, save_metadata
@@ -28,9 +29,12 @@ def metadata() -> None:
 @metadata.command()
 @click.argument("folder", metavar="FACESET", type=FOLDER)
 @click.option("--file", "path", type=_FILE, help="Where to; else inside FACESET.")
-def save(folder: Path, path: Path | None) -> None:
+@click.option("--overwrite", is_flag=True, help="Replace what was saved before.")
+def save(folder: Path, path: Path | None, overwrite: bool) -> None:
     """Save landmarks, masks and all else that the faces of FACESET carry."""
     path = path or metadata_path(folder)
+    if path.exists() and not overwrite:
+        raise ParameterError(f"{path} is there already; restore from it, or give --overwrite")
     faceset = Faceset.open(folder)
     with lock_set(folder):
         count = save_metadata(faceset, path)
