@@ -113,6 +113,8 @@ def _open_session(
     options.log_severity_level = 3  # errors; warnings of foreign graphs help nobody here
     # sigmoid tails and dead channels make numbers that a CPU multiplies a hundred times slower
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    # threads that wait in a loop take the time of those that decode, merge and encode
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime's errors share no base but Exception

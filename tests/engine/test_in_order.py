@@ -1,10 +1,11 @@
 """Results come in the order of the items, with few of them waiting."""
 
+import os
 import threading
 
 import pytest
 
-from facegraft.merge.in_order import AHEAD, in_order
+from facegraft.merge.in_order import AHEAD, in_order, share_cores
 
 
 def test_results_keep_the_order_of_the_items_however_long_each_takes():
@@ -51,3 +52,12 @@ def test_an_error_comes_up_where_its_result_would():
 
 def test_no_items_give_no_results():
     assert [] == list(in_order([], lambda n: n))
+
+
+def test_items_and_the_threads_of_their_networks_together_take_the_cores_that_are_given():
+    assert [share_cores(cores) for cores in (1, 2, 4, 8, 10)] == [
+        (1, 1), (2, 1), (4, 1), (4, 2), (4, 3),
+    ]  # fmt: skip
+    at_once, each = share_cores()
+    assert at_once >= 1
+    assert at_once * each >= (os.cpu_count() or 1)

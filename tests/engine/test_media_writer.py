@@ -14,6 +14,7 @@ import pytest
 from facegraft.errors import ParameterError, SourceNotFound, WriteError
 from facegraft.media.codecs import CODECS, VideoCodec, find_codec
 from facegraft.media.open import open_source
+from facegraft.media.planes import make_frame
 from facegraft.media.source import ColorTags
 from facegraft.media.writer import SequenceWriter, VideoWriter, open_writer
 from tests.synthetic import AUDIO_RATE, make_clip, numbered_frames, picture, read_number
@@ -365,3 +366,15 @@ def test_open_writer_makes_a_movie_or_a_folder_by_the_path(tmp_path):
         assert result.info.has_audio
         assert result.info.fps == FPS
     assert open_source(tmp_path / "frames").info.frame_count == 5
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le", "yuv422p10le"])
+def test_grey_is_stored_as_a_picture_of_three_equal_channels_is(pix_fmt):
+    dtype = np.uint8 if pix_fmt == "yuv420p" else np.uint16
+    full = np.iinfo(dtype).max
+    grey = np.linspace(0, full, 64 * 48).round().astype(dtype).reshape(48, 64)
+    planes = [
+        make_frame(pixels, None, pix_fmt, "bt709").to_ndarray()
+        for pixels in (grey, np.stack([grey] * 3, axis=2))
+    ]
+    np.testing.assert_array_equal(*planes)

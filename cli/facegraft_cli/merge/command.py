@@ -17,7 +17,7 @@ from facegraft.progress import Progress
 from facegraft_cli.exit_codes import WITHOUT_FACE
 from facegraft_cli.merge.closing import describe, to_values
 from facegraft_cli.merge.controls import check_needs, chosen_controls, control_options
-from facegraft_cli.merge.device import chosen_device, device_options
+from facegraft_cli.merge.device import Device, chosen_device, device_options
 from facegraft_cli.merge.face_choice import Chooser, clip_params, face_options, leaves_faces
 from facegraft_cli.merge.frame_range import FrameRange, chosen_frames, range_options
 from facegraft_cli.merge.inputs import (
@@ -91,7 +91,7 @@ def merge(context: click.Context, clip: Path, out: Path, **values: Any) -> None:
             )
         if values["seat"]:
             job = chooser.seated(job)
-        report = _run(source, out, job, frames, values, progress)
+        report = _run(source, out, job, frames, values, progress, device)
         progress.end(describe(report, out), to_values(report, out))
     if values["fail_without_face"] and report.frames_without_face:
         context.exit(WITHOUT_FACE)
@@ -104,6 +104,7 @@ def _run(
     frames: FrameRange,
     values: dict[str, Any],
     progress: Progress,
+    device: Device,
 ) -> MergeReport:
     info = source.info
     audio = info.has_audio and not values["no_audio"]
@@ -122,4 +123,7 @@ def _run(
         compression=values["exr_compression"] or "",
         has_segmenter=job.segmenter is not None,
     ) as outputs:
-        return merge_clip(source, outputs, job, frames.indices, values["skip_existing"], progress)
+        return merge_clip(
+            source, outputs, job, frames.indices, values["skip_existing"], progress,
+            device.frames_at_once,
+        )  # fmt: skip

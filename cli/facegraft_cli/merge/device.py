@@ -8,6 +8,7 @@ import click
 import onnxruntime
 
 from facegraft.errors import ParameterError
+from facegraft.merge.in_order import AT_ONCE, share_cores
 from facegraft_cli.options import option_in, together
 
 SECTION = "Device"
@@ -34,8 +35,8 @@ device_options = together(
         type=click.IntRange(0, 256),
         default=0,
         show_default=True,
-        help="Processor threads of each network; 0 leaves the number to onnxruntime. On a farm "
-        "give the cores that the task was promised.",
+        help=f"Processor threads for the networks, shared by up to {AT_ONCE} frames that are "
+        "merged at once; 0 takes every core. On a farm give the cores that the task was promised.",
     ),
 )
 
@@ -43,7 +44,16 @@ device_options = together(
 @dataclass(frozen=True, slots=True)
 class Device:
     providers: tuple[str, ...] | None  # None: the best there is
-    threads: int
+    threads: int  # of a network that runs alone; 0 leaves the number to onnxruntime
+
+    @property
+    def frames_at_once(self) -> int:
+        return share_cores(self.threads)[0]
+
+    @property
+    def threads_a_frame(self) -> int:
+        """Of a network that runs on several frames at once."""
+        return share_cores(self.threads)[1]
 
 
 def chosen_device(values: Mapping[str, Any]) -> Device:

@@ -124,10 +124,10 @@ def open_networks(values: Mapping[str, Any], device: Device, twice: bool) -> Ite
                 values["segmenter"],
                 kind and FaceType(kind),
                 providers=device.providers,
-                threads=device.threads,
+                threads=device.threads_a_frame,
             )
         if values["enhancer"]:
-            enhancer = Enhancer.open(values["enhancer"], device.providers, device.threads)
+            enhancer = Enhancer.open(values["enhancer"], device.providers, device.threads_a_frame)
         yield Networks(*models, segmenter, enhancer)
 
 
@@ -135,7 +135,7 @@ def _open_models(
     values: Mapping[str, Any], device: Device, store: ArrayStore | None
 ) -> tuple[SwapModel | None, tuple[Part, ...]]:
     def opened(path: Path) -> SwapModel:
-        return SwapModel.open(path, device.providers, device.threads, store)
+        return SwapModel.open(path, device.providers, device.threads_a_frame, store)
 
     parts = [parse_part(text) for text in values["cast"]]
     if values["model"] is None and not parts:

@@ -203,9 +203,9 @@ class VideoWriter:
         return max(1, round(1 / (self._fps * self._time_base)))
 
     def _prepare(self, pixels: np.ndarray) -> np.ndarray:
-        """RGB at the codec's depth, padded to its chroma step."""
+        """RGB, or grey for YUV, at the codec's depth, padded to its chroma step."""
         image = to_depth(pixels, self._depth)
-        if image.ndim == 2:
+        if image.ndim == 2 and not self._pix_fmt.startswith("yuv"):
             image = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
         return self._padded(image)
 

@@ -125,8 +125,11 @@ def fit_clip(
     job: MergeJob,
     indices: Sequence[int],
     progress: Progress | None = None,
+    at_once: int = 0,
 ) -> SteadyFits:
     """Steady colour and mask for the faces in the frames at `indices` (rising).
+
+    `at_once` frames are fitted at a time, see in_order.py.
 
     Raises: UnreadableMedia, ParameterError as `merge_frame`, Cancelled.
     """
@@ -142,7 +145,7 @@ def fit_clip(
         for index in needed:
             yield source[index], job.matte_at(index)
 
-    for (frame, _), fits in in_order(frames(), lambda item: _fit_frame(job, *item)):
+    for (frame, _), fits in in_order(frames(), lambda item: _fit_frame(job, *item), at_once):
         averages.put(frame.index, fits)
         while waiting and max(waiting[0].frames) <= frame.index:
             averages.finish(waiting.popleft())

@@ -42,11 +42,14 @@ def merge_clip(
     indices: Sequence[int] | None = None,
     skip_existing: bool = False,
     progress: Progress | None = None,
+    at_once: int = 0,
 ) -> MergeReport:
     """Merge the frames at `indices` (rising; None: all) into `outputs`.
 
     Keys of the job's animation count by the frame's index in the source. A frame without a face
     passes through, with a black matte. `skip_existing` leaves frames whose images are all there.
+    `at_once` frames are merged at a time, and twice as many are in memory; 0: a frame for every
+    core, but 4 at most (in_order.py).
 
     Raises: UnreadableMedia, WriteError, ParameterError as `merge_frame`, Cancelled (images are
     kept, a movie is not).
@@ -56,7 +59,7 @@ def merge_clip(
     chosen = range(source.info.frame_count) if indices is None else indices
     if looks_along(job.animation.constants) and job.steady is None:
         todo = [i for i in chosen if not (skip_existing and _is_there(outputs, source, i))]
-        job = replace(job, steady=fit_clip(source, job, todo, progress))
+        job = replace(job, steady=fit_clip(source, job, todo, progress, at_once))
     progress.start(len(chosen), "frames merged")
     face_count, skipped, done = 0, 0, 0
     without: list[str] = []
@@ -70,7 +73,7 @@ def merge_clip(
             else:
                 yield source[index], job.matte_at(index)
 
-    for (frame, _), made in in_order(frames(), lambda item: _merge(job, outputs, *item)):
+    for (frame, _), made in in_order(frames(), lambda item: _merge(job, outputs, *item), at_once):
         outputs.write(frame, made)
         done += 1
         count = len(job.faces(frame))
