@@ -31,6 +31,7 @@ COMMANDS = {
         "List, show and save looks of merges.",
     ),
     "weights": ("weights", "weights", "List, fetch, import and verify the detectors' networks."),
+    "ofx": ("ofx", "ofx", "Install and check the node for Natron, Nuke, Resolve, Kdenlive."),
     "worker": ("worker", "worker", "Serve merges to a host; hosts start it themselves."),
 }
 

@@ -324,7 +324,7 @@ void process_end(struct process *process, char *error) {
     int status = 0;
     /* a dying process needs a moment until it has a status; its log goes with its folder when it
      * ends in order, so that is read before its life line closes */
-    bool ended = ends_within(process->pid, tell ? 200 : 0, &status);
+    bool ended = ends_within(process->pid, tell ? 1000 : 0, &status);
     if (tell && ended) {
         size_t end = strlen(error);
         snprintf(error + end, ERROR_ROOM - end, " (exit status %d)", status);
