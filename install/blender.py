@@ -45,8 +45,13 @@ _PACKAGES = {
     "libXext.so.6": "libxext6",
     "libGL.so.1": "libgl1",
 }
+# Blender keeps an unpacked wheel of the same version, so what is there goes first
 _INSTALL = """
-import sys, bpy
+import os, sys, bpy
+repos = bpy.context.preferences.extensions.repos
+index, repo = next((i, r) for i, r in enumerate(repos) if r.module == "user_default")
+if os.path.isdir(os.path.join(repo.directory, "facegraft")):
+    bpy.ops.extensions.package_uninstall(repo_index=index, pkg_id="facegraft")
 result = bpy.ops.extensions.package_install_files(
     filepath=sys.argv[1], repo="user_default", enable_on_install=True)
 sys.exit(0 if "FINISHED" in result and sys.argv[2] in bpy.context.preferences.addons else 1)
