@@ -198,6 +198,7 @@ def test_a_python_without_the_engine_is_told_with_the_end_of_its_log(
         status, (message,), source, output = render(host, scene.values())
         assert status == FAILED and np.array_equal(output, source)
         assert "ended while starting" in message and "No module named facegraft" in message
+    message = ""
     for _ in range(12):  # the pause grows, so that the slowest machine comes to ask within one
         _, (message,), *_ = render(host, scene.values())
         if "times in a row" in message:

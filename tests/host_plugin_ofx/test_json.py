@@ -140,7 +140,9 @@ def test_whole_numbers_are_read_and_nothing_else_is_taken_for_them(c):
     document = (
         b'{"roi":[1, -2,30 ,4],"one":7,"real":[1.5,2,3,4],"text":"1","big":1234567890123456789}'
     )
-    roi, one, real, text, big = members(c, document, "roi", "one", "real", "text", "big")
+    found = members(c, document, "roi", "one", "real", "text", "big")
+    assert found is not None
+    roi, one, real, text, big = found
     to = (ctypes.c_int64 * 4)()
     assert c.json_to_integers(roi, to, 4) and list(to) == [1, -2, 30, 4]
     assert c.json_to_integers(one, to, 1) and to[0] == 7
@@ -150,7 +152,9 @@ def test_whole_numbers_are_read_and_nothing_else_is_taken_for_them(c):
 
 
 def test_a_text_that_is_too_long_is_cut_between_characters(c):
-    (value,) = members(c, '{"a":"äöü"}'.encode(), "a")
+    found = members(c, '{"a":"äöü"}'.encode(), "a")
+    assert found is not None
+    value = found[0]
     assert [text_of(c, value, room) for room in (1, 2, 3, 4, 5, 7)] == [
         "",
         "",
