@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from facegraft.faces.align import compose
@@ -56,8 +57,10 @@ def merge_whole(
     if params.mode is MergeMode.ORIGINAL:
         return MergedPixels(pixels, matte, done)
     result = pixels.copy()
-    changed = (matte[place] > 0)[..., None]
-    np.copyto(result[place], frame.from_display(merged.result, place), where=changed)
+    changed = (matte[place] > 0).view(np.uint8)
+    values = np.ascontiguousarray(frame.from_display(merged.result, place), pixels.dtype)
+    # OpenCV, since numpy broadcasts a mask over channels five times as slowly
+    result[place] = cv2.copyTo(values, changed, np.ascontiguousarray(pixels[place]))
     return MergedPixels(result, matte, done)
 
 
