@@ -60,7 +60,7 @@ def merge_whole(
     changed = (matte[place] > 0).view(np.uint8)
     values = np.ascontiguousarray(frame.from_display(merged.result, place), pixels.dtype)
     # OpenCV, since numpy broadcasts a mask over channels five times as slowly
-    result[place] = cv2.copyTo(values, changed, np.ascontiguousarray(pixels[place]))
+    result[place] = cv2.copyTo(values, changed, np.ascontiguousarray(result[place]))
     return MergedPixels(result, matte, done)
 
 
