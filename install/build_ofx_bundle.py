@@ -47,7 +47,7 @@ def build(output: Path, compiler: list[str], sanitize: bool = False) -> Path:
     library = bundle / LIBRARY
     library.parent.mkdir(parents=True, exist_ok=True)
     fresh = library.with_suffix(".part")  # a host that has the old one loaded keeps it whole
-    command = [*compiler, "-std=c11", "-O2", *WARNINGS, *(SANITIZE if sanitize else ())]
+    command = [*compiler, "-std=c11", "-O3", *WARNINGS, *(SANITIZE if sanitize else ())]
     command += ["-shared", "-fPIC", "-fvisibility=hidden", "-pthread", "-o", str(fresh)]
     command += [str(path) for path in sorted(SOURCES.glob("*.c"))]
     command += ["-Wl,-z,relro,-z,now", "-ldl"]

@@ -93,6 +93,16 @@ void image_read(const struct image *image, int x, int y, int count, float *rgba)
         memcpy(rgba, at, (size_t)count * 16);
         return;
     }
+    if (components == 4) { /* the common case, in loops that a compiler makes fast */
+        uint16_t code;
+        for (int i = 0; image->depth == DEPTH_BYTE && i < count * 4; i++)
+            rgba[i] = (unsigned char)at[i] / 255.0f;
+        for (int i = 0; image->depth == DEPTH_SHORT && i < count * 4; i++) {
+            memcpy(&code, at + (size_t)i * sizeof code, sizeof code);
+            rgba[i] = code / 65535.0f;
+        }
+        return;
+    }
     for (int i = 0; i < count; i++, rgba += 4) {
         rgba[0] = rgba[1] = rgba[2] = 0;
         rgba[3] = 1;

@@ -144,12 +144,22 @@ static void write_output(const struct frame *frame, int x, int y, int count, con
     image_write(&frame->output, x, y, count, row);
 }
 
-/* Write the window's part that the source covers. layer: NULL where there is nothing to lay.
+/* The layer's part of the source, in the host's pixels. */
+static OfxRectI covered(const struct layer *layer, const struct image *source) {
+    const OfxRectI *bounds = &source->bounds;
+    if (layer == NULL) return (OfxRectI){0, 0, 0, 0};
+    return (OfxRectI){bounds->x1 + layer->x0, bounds->y2 - layer->y1, bounds->x1 + layer->x1,
+                      bounds->y2 - layer->y0};
+}
+
+/* Write the window's part that the source covers, of the result only where the layer lies, since the
+ * rest was passed through. layer: NULL where there is nothing to lay.
  * row, layer_row: room for a row of the source in RGBA; plane: for one value a pixel. */
 static void compose(const struct frame *frame, const struct layer *layer, float *row,
                     float *layer_row, float *plane) {
     const struct image *source = &frame->source;
-    OfxRectI part = rect_cut(frame->window, source->bounds);
+    bool is_result = frame->values.number[ROW_OUTPUT] == OUTPUT_RESULT;
+    OfxRectI part = rect_cut(frame->window, is_result ? covered(layer, source) : source->bounds);
     int count = part.x2 - part.x1;
     bool limits = frame->has_mask && !takes_mask_as_matte(frame)
                   && frame->values.number[ROW_MASK_USE] != MASK_USE_OFF;
@@ -159,7 +169,7 @@ static void compose(const struct frame *frame, const struct layer *layer, float 
         read_layer(layer, left, top, count, layer_row);
         if (limits) limit_layer(frame, y, part.x1, count, layer_row, row, plane);
         image_read(source, part.x1, y, count, row);
-        if (frame->values.number[ROW_OUTPUT] == OUTPUT_RESULT)
+        if (is_result)
             write_result(frame, part.x1, y, count, layer_row, row);
         else write_output(frame, part.x1, y, count, layer_row, row);
     }
