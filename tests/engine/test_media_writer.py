@@ -377,4 +377,4 @@ def test_grey_is_stored_as_a_picture_of_three_equal_channels_is(pix_fmt):
         make_frame(pixels, None, pix_fmt, "bt709").to_ndarray()
         for pixels in (grey, np.stack([grey] * 3, axis=2))
     ]
-    np.testing.assert_array_equal(*planes)
+    np.testing.assert_array_equal(planes[0], planes[1])

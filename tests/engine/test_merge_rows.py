@@ -178,8 +178,8 @@ def test_a_transfer_fits_the_predicted_face_to_the_frame_s_own(models, kind):
     (fit,) = fit_faces(image, [FACE], models["tint"], MergeParams(color_transfer=kind))
     mask = cv2.resize(fit.mask, (96, 96), interpolation=cv2.INTER_AREA)
     weights = counted(kind, mask, np.ones((96, 96), np.float32))
-    edges = {"erode": 30.0, "blur": 50.0}
-    params = MergeParams(color_transfer=kind, color_transfer_amount=0.7, **edges)
+    edged = replace(PLAIN, erode=30.0, blur=50.0)
+    params = replace(edged, color_transfer=kind, color_transfer_amount=0.7)
     merged = merge_frame(image, [FACE], models["tint"], params).result
     expected = given_face(
         models,
@@ -187,12 +187,12 @@ def test_a_transfer_fits_the_predicted_face_to_the_frame_s_own(models, kind):
             face, 0.7
         ),
         image,
-        replace(PLAIN, **edges),
+        edged,
     )
     np.testing.assert_allclose(merged, expected, atol=1e-5)
     assert (kind is ColorTransfer.NONE) == np.allclose(
         merged,
-        merge_frame(image, [FACE], models["tint"], replace(PLAIN, **edges)).result,
+        merge_frame(image, [FACE], models["tint"], edged).result,
         atol=1e-3,
     )
 

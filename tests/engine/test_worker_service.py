@@ -247,6 +247,7 @@ def test_a_faceset_s_neighbours_tell_how_its_faces_move(model_path, tmp_path):
     outcome = merge(service, frame(), asked)
     (found,) = outcome.faces
     assert found.face.track == 4 and outcome.notes == ()
+    assert found.motion is not None
     np.testing.assert_allclose(found.motion, (12, 0), atol=0.01)
     given = request(model_path, landmarks=FACE.landmarks[None], params={"motion_blur": 100.0})
     (note,) = merge(service, frame(), given).notes
@@ -267,7 +268,9 @@ def test_given_neighbours_blur_the_face_as_its_motion_does(model_path):
     assert np.allclose(out, expected, rtol=2e-3, atol=2e-3)
     half = replace(given, before=None)
     other = merge(MergeService(), frame(), replace(asked, faces=[half]))
-    np.testing.assert_allclose(other.faces[0].motion, way, atol=1e-4)
+    (found,) = other.faces
+    assert found.motion is not None
+    np.testing.assert_allclose(found.motion, way, atol=1e-4)
 
 
 def test_rows_that_need_a_whole_clip_are_noted_and_change_nothing(model_path):

@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -26,7 +26,7 @@ def share_cores(cores: int = 0) -> tuple[int, int]:
 
 def in_order(
     items: Iterable[Item], work: Callable[[Item], Result], threads: int = 0
-) -> Iterator[tuple[Item, Result]]:
+) -> Generator[tuple[Item, Result], None, None]:
     """Each item with what `work` made of it in one of so many threads; 0 as `share_cores` says.
 
     Items are taken on the calling thread, at most AHEAD per thread before their results are asked

@@ -1,4 +1,4 @@
-"""What changed in a faceset's folder or pack: files are deleted, added and replaced while training runs."""
+"""What changed in a faceset's folder or pack while training runs: faces come, go and change."""
 
 import logging
 from collections.abc import Mapping
