@@ -1,7 +1,8 @@
-"""host_plugin/ofx/rows.h: the OpenFX node's parameters as C, from MergeParams and the rows below.
+"""The OpenFX node's parameters, from MergeParams and the rows below: as C in
+host_plugin/ofx/rows.h, and as a page for users in docs/openfx.md.
 
-python install/ofx_header.py            writes the header
-python install/ofx_header.py --check    exits with 1 when it is out of date
+python install/ofx_header.py            writes both
+python install/ofx_header.py --check    exits with 1 when one is out of date
 
 Names and choices are the ones of the command line and of JSON, and stay: hosts store them in
 projects, and some store a choice by its text.
@@ -20,7 +21,10 @@ from facegraft.merge.params import MergeParams
 from facegraft.worker.protocol import MAX_MESSAGE, PROTOCOL
 from facegraft.worker.request import SCENE_LINEAR
 
-HEADER = Path(__file__).parent.parent / "host_plugin" / "ofx" / "rows.h"
+REPOSITORY = Path(__file__).parent.parent
+HEADER = REPOSITORY / "host_plugin" / "ofx" / "rows.h"
+PAGE = REPOSITORY / "docs" / "openfx.md"
+TEMPLATE = Path(__file__).parent / "ofx_page.in.md"
 # a host keeps a filter's parameters and its own properties in one namespace
 RESERVED = {"in", "out", "length", "track", "disable", "resource", "version"}
 SPACES = ("auto", "display", SCENE_LINEAR, *SPACE_NAMES[2:])  # linear_rec709 is scene_linear
@@ -278,15 +282,55 @@ def _text(value: str) -> str:
     return json.dumps(value)  # of ASCII, JSON's escapes are C's
 
 
+def page() -> str:
+    """docs/openfx.md."""
+    lines = []
+    for group in dict.fromkeys(row.group for row in node_rows()):
+        lines += [f"### {group}", "", "| name | default | values | what it does |"]
+        lines += ["|---|---|---|---|"]
+        lines += [_page_line(row) for row in node_rows() if row.group == group]
+        lines.append("")
+    made = (
+        "Made by `install/ofx_header.py` from `install/ofx_page.in.md` and the tables; edit those."
+    )
+    text = TEMPLATE.read_text(encoding="utf-8")
+    return text.format(made=made, rows="\n".join(lines).rstrip())
+
+
+def _page_line(row: NodeRow) -> str:
+    default = row.default if isinstance(row.default, str) else f"{row.default:g}"
+    if row.kind in ("file", "folder"):
+        default = "none"
+    values = {"file": "a file", "folder": "a folder", "text": "a text", "point": "x, y"}.get(
+        row.kind
+    )
+    if row.kind == "bool":
+        values, default = "yes, no", "yes" if row.default else "no"
+    elif row.choices:
+        values = ", ".join(row.choices)
+    elif values is None:
+        values = f"[{row.hard[0]:.10g} to {row.hard[1]:.10g}]"
+    keyed = "" if row.animates else " Not keyframable."
+    return f"| `{row.name}` | {default} | {values} | {row.hint}.{keyed} |"
+
+
+PAGES = {HEADER: header, PAGE: page}
+
+
 def main() -> int:
-    page = header()
-    if HEADER.exists() and HEADER.read_text(encoding="utf-8") == page:
-        return 0
-    if "--check" in sys.argv[1:]:
-        print("rows.h out of date; run: python install/ofx_header.py", file=sys.stderr)
-        return 1
-    HEADER.write_text(page, encoding="utf-8")
-    return 0
+    stale = []
+    for path, render in PAGES.items():
+        text = render()
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        if "--check" in sys.argv[1:]:
+            stale.append(path.name)
+        else:
+            path.write_text(text, encoding="utf-8")
+    if stale:
+        again = "python install/ofx_header.py"
+        print(f"{' and '.join(stale)} out of date; run: {again}", file=sys.stderr)
+    return 1 if stale else 0
 
 
 if __name__ == "__main__":

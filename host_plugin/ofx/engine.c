@@ -456,9 +456,9 @@ static int64_t merge_ms(void) {
 
 enum outcome engine_merge(struct connection *c, const struct text *fields, bool unchanged,
                           bool matte_unchanged, bool (*stopped)(void *), void *context,
-                          struct layer *layer, char *error) {
-    static const char *const names[] = {"roi"};
-    struct json_value roi;
+                          struct layer *layer, char *note, char *error) {
+    static const char *const names[] = {"roi", "notes"};
+    struct json_value values[2];
     struct patience patience = {stopped, context, now_ms() + merge_ms()};
     struct text message = {0};
     size_t room = aligned((size_t)c->width * (size_t)c->height * PIXEL);
@@ -469,12 +469,14 @@ enum outcome engine_merge(struct connection *c, const struct text *fields, bool 
     add_flag(&message, ",\"matte_unchanged\":", known && c->knows_matte && matte_unchanged);
     if (fields->failed) message.failed = true;
     else text_add_bytes(&message, fields->data, fields->length);
-    enum called called = call(c, &message, &patience, "merged", names, &roi, 1, &body, error);
+    enum called called = call(c, &message, &patience, "merged", names, values, 2, &body, error);
     text_free(&message);
-    if (called == CALL_ANSWERED && !read_layer(c, roi, room, layer)) {
+    if (called == CALL_ANSWERED && !read_layer(c, values[0], room, layer)) {
         snprintf(error, ERROR_ROOM, "the engine's answer names no part of the frame");
         called = CALL_BROKEN;
     }
+    note[0] = 0;
+    if (called == CALL_ANSWERED) json_first_string(values[1], note, NOTE_ROOM);
     free(body);
     if (called == CALL_ANSWERED) {
         c->known_width = c->width;

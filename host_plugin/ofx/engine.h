@@ -10,6 +10,7 @@
 #include "json.h"
 #include "process.h"
 
+enum { NOTE_ROOM = 512 };
 enum outcome { ENGINE_DONE, ENGINE_STOPPED, ENGINE_FAILED };
 
 struct connection;
@@ -30,12 +31,15 @@ enum outcome engine_take(int width, int height, bool matte, bool (*stopped)(void
 float *engine_frame(struct connection *connection);
 float *engine_matte(struct connection *connection);
 
-/* Swap the faces of the frame that lies in the connection. `fields` are the members of the message
+/* `note` has NOTE_ROOM bytes and gets what the user should know of a frame that went well: a row that
+ * it could not follow. Empty for nothing.
+ *
+ * Swap the faces of the frame that lies in the connection. `fields` are the members of the message
  * beside its type, id, size and places, each beginning with a comma. `unchanged` (and
  * `matte_unchanged`) say that the frame's bytes are those that were there before. */
 enum outcome engine_merge(struct connection *connection, const struct text *fields, bool unchanged,
                           bool matte_unchanged, bool (*stopped)(void *), void *context,
-                          struct layer *layer, char *error);
+                          struct layer *layer, char *note, char *error);
 
 /* Give the connection back, after its layer was read. */
 void engine_give(struct connection *connection);

@@ -270,6 +270,15 @@ bool json_to_string(struct json_value value, char *to, size_t room) {
     return true;
 }
 
+bool json_first_string(struct json_value value, char *to, size_t room) {
+    struct reader r = {value.at, value.at + value.length};
+    if (value.at == NULL || room == 0 || !take(&r, '[')) return false;
+    skip_space(&r);
+    to[0] = 0;
+    if (*r.at == ']') return true;
+    return json_to_string((struct json_value){r.at, (size_t)(r.end - r.at)}, to, room);
+}
+
 static bool to_integer(struct reader *r, int64_t *to) {
     bool negative = take(r, '-');
     const char *start = r->at;

@@ -36,6 +36,9 @@ bool json_members(const char *data, size_t length, const char *const *names,
 /* The value as a zero-terminated UTF-8 text, cut at a character where `room` is too small. */
 bool json_to_string(struct json_value value, char *to, size_t room);
 
+/* The first text of an array; empty where the array is. */
+bool json_first_string(struct json_value value, char *to, size_t room);
+
 /* The value as exactly `count` whole numbers: an array of them, or one number where count is 1. */
 bool json_to_integers(struct json_value value, int64_t *to, size_t count);
 

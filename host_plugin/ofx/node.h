@@ -60,6 +60,10 @@ OfxStatus render(struct instance *instance, OfxPropertySetHandle in);
 
 /* Show the user an error until it is cleared. */
 void message_show(struct instance *instance, const char *text);
+
+/* Show what a frame that went well could not follow, where the host can without stopping for it. */
+void message_note(struct instance *instance, const char *text);
+
 void message_clear(struct instance *instance);
 
 #endif

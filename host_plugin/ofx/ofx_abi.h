@@ -120,6 +120,7 @@ typedef struct {
 #define kOfxParameterSuite "OfxParameterSuite"
 #define kOfxMessageSuite "OfxMessageSuite"
 #define kOfxMessageError "OfxMessageError"
+#define kOfxMessageWarning "OfxMessageWarning"
 
 #define kOfxActionLoad "OfxActionLoad"
 #define kOfxActionUnload "OfxActionUnload"

@@ -104,6 +104,12 @@ void message_show(struct instance *instance, const char *text) {
     }
 }
 
+void message_note(struct instance *instance, const char *text) {
+    if (suites.message2 == NULL) return;
+    suites.message2->setPersistentMessage(instance->effect, kOfxMessageWarning, "", "%s", text);
+    atomic_store(&instance->has_message, true);
+}
+
 void message_clear(struct instance *instance) {
     if (atomic_exchange(&instance->has_message, false))
         suites.message2->clearPersistentMessage(instance->effect);

@@ -177,7 +177,7 @@ static void compose(const struct frame *frame, const struct layer *layer, float 
 
 /* --- a frame ------------------------------------------------------------------------------------ */
 
-static enum outcome swap(const struct frame *frame, float *rows, char *error) {
+static enum outcome swap(const struct frame *frame, float *rows, char *note, char *error) {
     int width = image_width(&frame->source), height = image_height(&frame->source);
     float *row = rows, *layer_row = rows + (size_t)width * 4, *plane = rows + (size_t)width * 8;
     if (values_are_idle(&frame->values)) {
@@ -199,7 +199,8 @@ static enum outcome swap(const struct frame *frame, float *rows, char *error) {
     bool same = put_frame(&frame->source, engine_frame(connection), row);
     if (matte) same_matte = put_matte(frame, engine_matte(connection), row, plane);
     add_fields(frame, &fields);
-    outcome = engine_merge(connection, &fields, same, same_matte, is_aborted, effect, &layer, error);
+    outcome = engine_merge(connection, &fields, same, same_matte, is_aborted, effect, &layer, note,
+                           error);
     if (outcome == ENGINE_DONE) compose(frame, &layer, row, layer_row, plane);
     text_free(&fields);
     engine_give(connection);
@@ -215,7 +216,7 @@ static OfxStatus fail(const struct frame *frame, const char *error) {
 }
 
 static OfxStatus render_frame(struct frame *frame) {
-    char error[ERROR_ROOM] = "";
+    char error[ERROR_ROOM] = "", note[NOTE_ROOM] = "";
     image_pass_through(&frame->source, &frame->output, frame->window);
     values_read(&frame->values, frame->instance, frame->time);
     float *rows = NULL;
@@ -224,12 +225,13 @@ static OfxStatus render_frame(struct frame *frame) {
         rows = malloc((size_t)image_width(&frame->source) * 9 * sizeof *rows);
         snprintf(error, sizeof error, "the node has no memory left for a row of the picture");
         bool room = frame->values.is_whole && rows != NULL;
-        outcome = room ? swap(frame, rows, error) : ENGINE_FAILED;
+        outcome = room ? swap(frame, rows, note, error) : ENGINE_FAILED;
     }
     free(rows);
     OfxStatus status = kOfxStatFailed; /* of a frame that the host wants no longer */
     if (outcome == ENGINE_DONE) {
         message_clear(frame->instance);
+        if (note[0] != 0) message_note(frame->instance, note);
         status = kOfxStatOK;
     } else if (outcome == ENGINE_FAILED) {
         status = fail(frame, error);

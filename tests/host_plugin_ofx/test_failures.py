@@ -136,6 +136,17 @@ def test_an_error_stops_the_render_or_passes_or_leaves_a_mark_as_asked(host, sce
     assert not changed[3:-3, 3:-3].any()
 
 
+def test_a_row_that_a_single_frame_cannot_follow_is_told(host, scene: Scene):
+    """The frame is swapped; the sentence is the engine's, and goes with the row's value."""
+    source = Picture.of(codes("u1"))
+    with host.create(GENERAL, scene.values(smooth_color=5.0)) as instance:
+        assert instance.render(0.0, source, Picture.of(codes("u1"))) == OK
+        assert "smooth_color needs a whole clip" in instance.effect.shown
+        instance.effect.params["smooth_color"].value = 0.0
+        assert instance.render(0.0, source, Picture.of(codes("u1"))) == OK
+        assert instance.effect.shown == ""
+
+
 def test_a_message_goes_when_the_next_frame_is_right(host, scene: Scene):
     source = Picture.of(codes("u1"))
     with host.create(GENERAL, scene.values(model="/nowhere.dfm")) as instance:
@@ -211,7 +222,7 @@ def test_a_worker_killed_between_frames_is_replaced_without_a_word(host, scene: 
     assert render(host, scene.values())[0] == OK
     (first,) = children(folder)
     os.kill(first, signal.SIGKILL)
-    wait_until(lambda: state_of(first) in "Z")
+    wait_until(lambda: state_of(first) == "Z" and len(os.listdir(f"/proc/{first}/task")) == 1)
     status, messages, *_ = render(host, scene.values(erode=5.0))
     assert status == OK and not messages
     (second,) = children(folder)

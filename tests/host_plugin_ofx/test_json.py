@@ -151,6 +151,17 @@ def test_whole_numbers_are_read_and_nothing_else_is_taken_for_them(c):
     assert not c.json_to_integers(Value(), to, 1)
 
 
+def test_the_first_text_of_an_array_is_read(c):
+    c.json_first_string.restype = ctypes.c_bool
+    c.json_first_string.argtypes = [Value, ctypes.c_char_p, ctypes.c_size_t]
+    to = ctypes.create_string_buffer(64)
+    found = members(c, b'{"a":[ "one","two"],"b":[ ],"c":[1],"d":"x"}', "a", "b", "c", "d")
+    assert found is not None
+    assert c.json_first_string(found[0], to, 64) and to.value == b"one"
+    assert c.json_first_string(found[1], to, 64) and to.value == b""
+    assert not c.json_first_string(found[2], to, 64) and not c.json_first_string(found[3], to, 64)
+
+
 def test_a_text_that_is_too_long_is_cut_between_characters(c):
     found = members(c, '{"a":"äöü"}'.encode(), "a")
     assert found is not None

@@ -25,9 +25,10 @@ def value(param, name):
     return param.properties.values[f"OfxParamProp{name}"]
 
 
-def test_the_generated_header_is_current():
+def test_the_generated_header_and_page_are_current():
     """After a change of MergeParams: python install/ofx_header.py."""
-    assert ofx_header.HEADER.read_text(encoding="utf-8") == ofx_header.header()
+    for path, render in ofx_header.PAGES.items():
+        assert path.read_text(encoding="utf-8") == render()
 
 
 def test_every_row_of_the_merge_is_a_parameter_with_its_type_range_and_default(params):

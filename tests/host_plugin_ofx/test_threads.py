@@ -86,6 +86,7 @@ print("done")
 """
 
 
+@pytest.mark.slow  # compiling with checks takes long on a busy machine
 def test_address_and_undefined_behaviour_sanitizers_find_nothing(compiler, scene, tmp_path):
     """Every depth, layout and output, windows beyond the source, a mask, and errors."""
     try:
