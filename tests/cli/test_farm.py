@@ -1,4 +1,4 @@
-"""The farm examples in docs/farm, run on this machine: chunks give the pixels of the whole clip."""
+"""The examples in docs/render_farm, run on this machine: chunks give the whole clip's pixels."""
 
 import importlib.util
 import json
@@ -15,7 +15,7 @@ from facegraft.media.images import read_image_file
 from tests.engine.merge_clips import frames_with_faces, make_faceset, oval_mask, write_sequence
 from tests.engine.tiny_dfm import write_dfm
 
-FARM = Path(__file__).parents[2] / "docs" / "farm"
+FARM = Path(__file__).parents[2] / "docs" / "render_farm"
 TEMPLATE = FARM / "facegraft_merge.openjd.yaml"
 LIMIT_S = 900  # seconds for some starts of Python on a busy machine
 FACEGRAFT = [sys.executable, "-m", "facegraft_cli"]
