@@ -77,7 +77,7 @@ def test_each_face_shows_its_own_model(models):
     image = picture(WIDTH, HEIGHT).astype(np.float32) / 255
     for index in range(4):
         faces = cast.clip.at(index)
-        extras = FrameExtras(faces=[FaceExtras(model=m) for m in cast.models_at(index)])
+        extras = FrameExtras(faces=[FaceExtras(model=m) for m in cast.models[index]])
         params = MergeParams(color_transfer=ColorTransfer.NONE)
         result = merge_frame(image, faces, models["ada"], params, extras).result
         np.testing.assert_allclose(result[80, 60 + index], RED, atol=0.01)
@@ -95,4 +95,4 @@ def test_frames_without_anybody_who_is_cast_have_no_face(models):
     clip = clip_faces(dict(enumerate(track_faces(frames))))
     cast = cast_clip(clip, [(parse_choice("track:1"), models["ben"])], WIDTH, HEIGHT)
     assert sorted(cast.clip.frames) == [2]
-    assert cast.models_at(0) == () and cast.models_at(2) == (models["ben"],)
+    assert cast.models == {2: (models["ben"],)}

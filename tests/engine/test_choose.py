@@ -11,7 +11,6 @@ from facegraft.merge.clip.choose import (
     ChoiceKind,
     FaceChoice,
     choose,
-    face_at,
     parse_choice,
 )
 from facegraft.merge.clip.faces import ClipFaces, clip_faces
@@ -123,10 +122,3 @@ def test_tracks_tell_frames_size_and_place():
     box = drawn_faces.face_at(110, 180, 60).box
     assert track.center == pytest.approx(((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), abs=0.01)
     assert track.size_px == pytest.approx(drawn_faces.face_at(110, 180, 60).size_px, abs=0.01)
-
-
-def test_a_click_means_the_smallest_face_under_it():
-    small, large = drawn_faces.face_at(310, 180, 40), drawn_faces.face_at(300, 180, 120)
-    assert face_at([large, small], 310, 180) is small
-    assert face_at([large, small], 255, 180) is large
-    assert face_at([large, small], 10, 10) is None

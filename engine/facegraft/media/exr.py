@@ -122,11 +122,6 @@ def read_exr(path: Path, layer: str = "") -> ExrPicture:
     )
 
 
-def layer_names(path: Path) -> list[str]:
-    """What `layer` may be for this file. Raises: as `read_exr` for a file that cannot be read."""
-    return [layer.name for layer in _layers(_open(path))]
-
-
 def _open(path: Path) -> Parts:
     if not path.exists():
         raise SourceNotFound(f"no image at {path}; check the name")

@@ -47,7 +47,7 @@ class MaskTrainParams:
         MaskNetwork.LIGHT,
         label="Network",
         help="light learns from a few labels within minutes, also without a GPU; xseg is "
-        "DeepFaceLab's, six times as large and some thirty times as slow",
+        "DeepFaceLab's, six times as large and much slower",
         group="Network",
     )
     resolution: int = control(

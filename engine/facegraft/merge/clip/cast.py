@@ -32,9 +32,6 @@ class CastClip:
     clip: ClipFaces
     models: Mapping[int, tuple[SwapModel, ...]]  # in the order of the frame's faces
 
-    def models_at(self, index: int) -> tuple[SwapModel, ...]:
-        return self.models.get(index, ())
-
 
 def parse_part(text: str) -> tuple[FaceChoice, Path]:
     """A choice and the path of its model. Raises: ParameterError naming the text."""

@@ -122,12 +122,6 @@ def choose(clip: ClipFaces, choice: FaceChoice, width: int, height: int) -> Clip
     return ClipFaces({index: faces for index, faces in chosen.items() if faces})
 
 
-def face_at(faces: Sequence[Face], x: float, y: float) -> Face | None:
-    """The face whose box holds a point of the frame (px), the smallest of several; for a click."""
-    hit = [f for f in faces if f.box[0] <= x <= f.box[2] and f.box[1] <= y <= f.box[3]]
-    return min(hit, key=lambda face: face.size_px, default=None)
-
-
 def parse_choice(text: str) -> FaceChoice:
     """A choice from its text form. Raises: ParameterError naming the text and the known forms."""
     name, _, rest = text.strip().partition(":")

@@ -37,10 +37,6 @@ class Output:
     has_alpha: bool
     start: Fraction | None = None  # seconds in the source where the movie begins
 
-    @property
-    def is_exr(self) -> bool:
-        return self.names is not None and self.names.suffix.lower() == EXR_SUFFIX
-
     def path_of(self, name: str, index: int) -> Path | None:
         """File that a frame is written to; None in a movie."""
         return self.names and self.names.path_of(name, index)
