@@ -1,71 +1,21 @@
 """The node inside a real OpenFX host, MLT's, driven frame by frame."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from tests.host_plugin_ofx import mlt_host
-from tests.host_plugin_ofx.scene import HEIGHT, LARGEST, WIDTH, Scene, codes, unit
+from tests.host_plugin_ofx.mlt_run import Mlt
+from tests.host_plugin_ofx.scene import LARGEST, Scene, codes, unit
 
 pytestmark = pytest.mark.slow
 
-SERVICE = "openfx.org.facegraft.faceswap"
 FRAMES = 4
-FORMATS = {"u1": 2, "u2": 10}  # MLT's numbers
-PROFILE = f"""description=test
-frame_rate_num=25
-frame_rate_den=1
-width={WIDTH}
-height={HEIGHT}
-progressive=1
-sample_aspect_num=1
-sample_aspect_den=1
-display_aspect_num={WIDTH}
-display_aspect_den={HEIGHT}
-colorspace=709
-"""
-
-
-class Mlt:
-    """The driver, ready to run with the host's libraries."""
-
-    def __init__(self, folder: Path, driver: Path, plugins: Path) -> None:
-        root = mlt_host.host_root()
-        modules = folder / "modules"
-        modules.mkdir()
-        self._environment = mlt_host.environment(root, modules, plugins)
-        self._environment["FACEGRAFT_PYTHON"] = sys.executable
-        self._command = mlt_host.command(root, driver)
-        self._profile = folder / "profile"
-        self._profile.write_text(PROFILE)
-
-    def run(self, frames: list[np.ndarray], values: dict[str, object]) -> tuple[np.ndarray, str]:
-        """(N, H, W, 4) what the filter made of the frames, and what the host said."""
-        dtype = frames[0].dtype.str[1:]
-        arguments = [self._profile, SERVICE, WIDTH, HEIGHT, FORMATS[dtype], len(frames)]
-        result = subprocess.run(
-            [*self._command, *map(str, arguments), *(f"{k}={v}" for k, v in values.items())],
-            input=b"".join(frame.tobytes() for frame in frames),
-            capture_output=True, timeout=300, env=self._environment,
-        )  # fmt: skip
-        said = result.stderr.decode(errors="replace")
-        assert result.returncode == 0, said
-        pixels = np.frombuffer(result.stdout, dtype)
-        return pixels.reshape(len(frames), HEIGHT, WIDTH, 4), said
 
 
 @pytest.fixture(scope="module")
 def mlt(tmp_path_factory, compiler, bundle) -> Mlt:
-    folder = tmp_path_factory.mktemp("mlt")
-    driver = folder / "driver"
-    source = Path(__file__).with_name("mlt_driver.c")
-    command = [*compiler, "-std=c11", "-o", str(driver), str(source), "-ldl"]
-    subprocess.run(command, check=True, timeout=120)
     try:
-        return Mlt(folder, driver, bundle.parent)
+        return Mlt(tmp_path_factory.mktemp("mlt"), compiler, bundle)
     except mlt_host.Unavailable as error:
         pytest.skip(f"no MLT with OpenFX: {error}")
 
