@@ -103,11 +103,11 @@ class _Averages:
     def _color(self, wanted: _Wanted) -> ColorMap | None:
         """Maps of another kind, where it is keyed, say nothing about this frame."""
         index, track = wanted.place
-        kind = _kind_of_map(self.job.animation.at(index))
+        kind = kind_of_map(self.job.animation.at(index))
         same = [
             (self.maps[n, track], weight)
             for n, weight in wanted.color
-            if (n, track) in self.maps and _kind_of_map(self.job.animation.at(n)) == kind
+            if (n, track) in self.maps and kind_of_map(self.job.animation.at(n)) == kind
         ]
         if not same:
             return None
@@ -187,6 +187,6 @@ def _fit_frame(job: MergeJob, frame: Frame, matte: np.ndarray | None) -> dict[in
     return found
 
 
-def _kind_of_map(params: MergeParams) -> tuple[object, bool]:
+def kind_of_map(params: MergeParams) -> tuple[object, bool]:
     """Maps with equal kinds can be averaged."""
     return params.color_transfer, params.mode in _CLONING
