@@ -9,7 +9,8 @@ is what the placement controls must do. Medians over the frames keep blinks, han
 """
 
 import math
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -44,6 +45,8 @@ _FEATURES = slice(27, 68)  # nose, eyes and mouth; brows are hair, and the jaw t
 _MAD_TO_SIGMA = 1.4826  # of a normal distribution
 _MEDIAN_ERROR = 1.2533  # standard error of a median, by that of a mean
 
+SEAT_ROWS = ("face_offset_x", "face_offset_y", "face_scale", "face_rotation")
+
 Similarity = tuple[float, float, float, float]  # x and y in permille, percent, degrees
 
 
@@ -60,19 +63,24 @@ class Seat:
 
     def added_to(self, params: MergeParams) -> MergeParams:
         """`params` with the correction; the factors of size multiply."""
-        size = (1 + params.face_scale / 100) * (1 + self.face_scale / 100)
-        return replace(
-            params,
-            face_offset_x=params.face_offset_x + self.face_offset_x,
-            face_offset_y=params.face_offset_y + self.face_offset_y,
-            face_scale=(size - 1) * 100,
-            face_rotation=params.face_rotation + self.face_rotation,
-        )
+        return seated(params, {name: getattr(self, name) for name in SEAT_ROWS})
 
     def to_values(self) -> dict[str, float]:
         """The rows of MergeParams that it sets, rounded to what it can know."""
-        rows = ("face_offset_x", "face_offset_y", "face_scale", "face_rotation")
-        return {name: round(value, 2) for name, value in asdict(self).items() if name in rows}
+        return {name: round(getattr(self, name), 2) for name in SEAT_ROWS}
+
+
+def seated(params: MergeParams, seat: Mapping[str, float]) -> MergeParams:
+    """`params` with a seat's SEAT_ROWS added, those that are left out being 0."""
+    x, y, percent, angle = (seat.get(name, 0.0) for name in SEAT_ROWS)
+    size = (1 + params.face_scale / 100) * (1 + percent / 100)
+    return replace(
+        params,
+        face_offset_x=params.face_offset_x + x,
+        face_offset_y=params.face_offset_y + y,
+        face_scale=(size - 1) * 100,
+        face_rotation=params.face_rotation + angle,
+    )
 
 
 def seat(
@@ -92,8 +100,7 @@ def seat(
     ModelError, Cancelled.
     """
     progress = progress or Silent()
-    known = [i for i in sorted(clip.frames) if not clip.at(i)[0].held]
-    chosen = [known[int(i)] for i in np.linspace(0, len(known) - 1, min(frames, len(known)))]
+    chosen = frames_to_look_at(clip, frames)
     progress.start(len(chosen), "frames looked at for the seat")
     found: list[Similarity] = []
     for index in chosen:
@@ -103,9 +110,23 @@ def seat(
         progress.advance()
         if progress.cancelled:
             raise Cancelled("the seat is not measured; run again")
+    return seat_of(found, len(chosen))
+
+
+def frames_to_look_at(clip: ClipFaces, count: int = FRAMES) -> list[int]:
+    """Up to `count` frames, spread over the clip, whose largest face was found and not held."""
+    known = [i for i in sorted(clip.frames) if not clip.at(i)[0].held]
+    return [known[int(i)] for i in np.linspace(0, len(known) - 1, min(count, len(known)))]
+
+
+def seat_of(found: Sequence[Similarity], looked: int) -> Seat:
+    """The correction from what `displacement` found in `looked` frames.
+
+    Raises: ParameterError where it found too few.
+    """
     if len(found) < _LEAST_FRAMES:
         raise ParameterError(
-            f"the model's face is found in {len(found)} of {len(chosen)} frames, {_LEAST_FRAMES} "
+            f"the model's face is found in {len(found)} of {looked} frames, {_LEAST_FRAMES} "
             "are needed; train it longer, or place it by hand"
         )
     values = np.array(found)
