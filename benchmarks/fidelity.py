@@ -1,12 +1,15 @@
 """How near the swap comes to the truth: ada's face on ben's performance, against a rendered answer.
 
-    python benchmarks/fidelity.py [FOOTAGE] [--preset quick96] [--minutes 10 20 40] [--work FOLDER]
+    python benchmarks/fidelity.py [FOOTAGE] [--preset quick96] [--minutes 10 20 40] [--rate IT/S]
+                                  [--work FOLDER]
 
 Extracts both clips, trains, and after each of the given minutes of training exports, merges and
 compares inside the true face region, where `ada_as_ben_truth` is the answer: PSNR, SSIM and edge
 sharpness of the swap beside those of doing nothing (the dst clip itself). Outside the region the
 swap must equal the clip. Random warp is on for the first WARM of the longest time, then training
-goes on without it and with lower rates, as the field trains. Work is kept in FOLDER, so that a
+goes on without it and with lower rates, as the field trains. With --rate, minutes are counted in
+iterations at that rate, so that other work beside does not change what they bring: give what
+`benchmarks/train.py` prints for the setting on the idle machine. Work is kept in FOLDER, so that a
 later call trains on, or scores what is there; `curve.png` shows every score. FOOTAGE holds
 ada_src.mp4, ben_dst.mp4, ada_as_ben_truth.mp4 and ben_dst_facemask.zip; without it the benchmark
 says so and ends.
@@ -74,25 +77,29 @@ class Score:
 
 
 class Until:
-    """A Progress that asks to stop when a time has passed."""
+    """A Progress that asks to stop at an iteration, or when a time has passed."""
 
-    def __init__(self, progress: TerminalProgress, seconds: float) -> None:
-        self.inner, self.seconds = progress, seconds
-        self.end = float("inf")
+    def __init__(self, progress: TerminalProgress, seconds: float, rate: float | None) -> None:
+        self.inner, self.seconds, self.rate = progress, seconds, rate
+        self.late = float("inf")  # time.monotonic() at which to stop
+        self.left = float("inf")  # iterations
 
     def start(self, total: int | None, unit: str, done: int = 0) -> None:
         self.inner.start(total, unit, done)
-        if unit == "iterations":
-            self.end = time.monotonic() + self.seconds
+        if unit == "iterations" and self.rate is None:
+            self.late = time.monotonic() + self.seconds
+        elif unit == "iterations" and self.rate is not None:
+            self.left = round(self.seconds * self.rate)
 
     def advance(self, count: int = 1, note: str = "") -> None:
         self.inner.advance(count, note)
+        self.left -= count
 
     def note(self, text: str) -> None:
         self.inner.note(text)
 
     def take_requests(self) -> list[Request]:
-        late = time.monotonic() >= self.end
+        late = self.left <= 0 or time.monotonic() >= self.late
         return [*self.inner.take_requests(), *([Request.STOP] if late else [])]
 
     @property
@@ -114,17 +121,17 @@ def main() -> None:
         for minutes in sorted(args.minutes):
             for share, changes in PHASES:
                 end = min(minutes, share * max(args.minutes)) * 60
-                left = end - trained_seconds(run, progress)
-                if left > 0:
+                left = end - trained_seconds(run, progress, args.rate)
+                if left > 0.5 / (args.rate or 1.0):
                     params = resolve({**given, **changes}, Preset(args.preset))
-                    train(src, dst, run, params, Until(progress, left))
+                    train(src, dst, run, params, Until(progress, left, args.rate))
                 if progress.cancelled:
                     return
             export_run(run, args.work / "model.dfm", ModelRecord(name="ada"), progress.note)
             model = SwapModel.open(args.work / "model.dfm")
             assert model.record is not None  # written just now
             shot = controls(model, args.footage, dst, args.light_size)
-            trained = trained_seconds(run, progress) / 60
+            trained = trained_seconds(run, progress, args.rate) / 60
             score = compare_all(
                 args.footage, model, dst, args.work, shot, trained, model.record.iterations
             )
@@ -140,9 +147,11 @@ def read_scores(work: Path) -> list[Score]:
     return [Score(**values) for values in json.loads(path.read_text())] if path.exists() else []
 
 
-def trained_seconds(run: Path, progress: Progress) -> float:
+def trained_seconds(run: Path, progress: Progress, rate: float | None) -> float:
     checkpoint = load_checkpoint(run, progress.note, groups=())
-    return checkpoint.seconds if checkpoint else 0.0
+    if checkpoint is None:
+        return 0.0
+    return checkpoint.seconds if rate is None else checkpoint.iteration / rate
 
 
 def faceset(clip: Path, folder: Path, fps: float, progress: Progress) -> Faceset:
@@ -312,6 +321,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Fidelity of a swap to its truth")
     parser.add_argument("footage", nargs="?", type=Path, default=FOOTAGE)
     parser.add_argument("--minutes", type=float, nargs="+", default=[10, 20, 40])
+    parser.add_argument("--rate", type=float, help="iterations a second, alone on the machine")
     parser.add_argument("--light-size", type=float, default=40.0, help="permille, in the merge")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--preset", choices=[p.value for p in Preset], default="quick96")
