@@ -12,6 +12,7 @@ import numpy as np
 from facegraft.errors import FacegraftError, SourceNotFound, WorkerDied
 from facegraft.files import write_atomic, write_error
 from facegraft_cli.ofx_host import FILTER, GENERAL, OK, OfxHost, Picture
+from facegraft_cli.ofx_keys import keys
 
 NAME = "FaceGraft.ofx.bundle"
 LIBRARY = Path("Contents") / "Linux-x86-64" / "FaceGraft.ofx"
@@ -30,6 +31,9 @@ def ofx() -> None:
       facegraft ofx install dist/FaceGraft.ofx.bundle
       facegraft ofx check
     """
+
+
+ofx.add_command(keys)
 
 
 @ofx.command()
