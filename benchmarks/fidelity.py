@@ -12,7 +12,7 @@ iterations at that rate, so that other work beside does not change what they bri
 `benchmarks/train.py` prints for the setting on the idle machine. Work is kept in FOLDER, so that a
 later call trains on, or scores what is there; `curve.png` shows every score. FOOTAGE holds
 ada_src.mp4, ben_dst.mp4, ada_as_ben_truth.mp4 and ben_dst_facemask.zip; without it the benchmark
-says so and ends.
+says so and ends. `fidelity_curves.py` draws the scores of several FOLDERs in one picture.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from fidelity_curves import SCORES_NAME, draw_curves
 from skimage.metrics import structural_similarity
 
 from facegraft.extract import ExtractParams, extract_faces
@@ -47,7 +48,6 @@ from facegraft_cli.report import TerminalProgress, terminal_progress
 
 FOOTAGE = Path(__file__).parent.parent.parent / "shared" / "footage"
 FILES = ("ada_src.mp4", "ben_dst.mp4", "ada_as_ben_truth.mp4", "ben_dst_facemask.zip")
-SCORES_NAME = "scores.json"
 SHEET_FRAMES = 4  # rows of the picture
 # shares of the longest time, and what is trained otherwise than the preset says until then
 WARM, CALM, LAST = 0.65, 0.9, 1.0
@@ -138,7 +138,7 @@ def main() -> None:
             scores.append(score)
             (args.work / SCORES_NAME).write_text(json.dumps([asdict(s) for s in scores], indent=1))
             report(score)
-    write_image(args.work / "curve.png", draw_curve(scores))
+    write_image(args.work / "curve.png", draw_curves({args.preset: args.work}))
     print(f"{args.work / 'curve.png'}; clip | matte | swap | truth: {args.work / 'sheet.png'}")
 
 
@@ -271,45 +271,6 @@ def report(score: Score) -> None:
         f"({score.idle_inner_psnr:.2f}), sharpness {score.sharpness:.2f}, nearer in "
         f"{score.nearer:.0%} of frames"
     )
-
-
-def draw_curve(scores: list[Score]) -> np.ndarray:
-    """(360, 640, 3) uint8 RGB: PSNR over minutes of training, doing nothing as a line."""
-    canvas = np.full((360, 640, 3), 250, np.uint8)
-    values = [s.psnr for s in scores] + [scores[0].idle_psnr]
-    low, high = min(values) - 0.5, max(values) + 0.5
-    last = max(s.minutes for s in scores)
-
-    def at(minutes: float, psnr: float) -> tuple[int, int]:
-        x, y = 60 + minutes / last * 560, 320 - (psnr - low) / (high - low) * 280
-        return round(x), round(y)
-
-    font, ink, grey = cv2.FONT_HERSHEY_SIMPLEX, (60, 60, 60), (150, 150, 150)
-    idle = scores[0].idle_psnr
-    cv2.line(canvas, at(0, idle), at(last, idle), grey, 1, cv2.LINE_AA)
-    x, y = at(0, idle)
-    cv2.putText(
-        canvas, f"doing nothing {idle:.2f} dB", (x, y - 6), font, 0.45, grey, 1, cv2.LINE_AA
-    )
-    points = sorted((s.minutes, s.psnr) for s in scores)
-    for before, after in zip(points, points[1:], strict=False):
-        cv2.line(canvas, at(*before), at(*after), (31, 119, 180), 2, cv2.LINE_AA)
-    for minutes, psnr in points:
-        x, y = at(minutes, psnr)
-        cv2.circle(canvas, (x, y), 4, (31, 119, 180), -1, cv2.LINE_AA)
-        cv2.putText(canvas, f"{psnr:.2f}", (x - 18, y - 10), font, 0.45, ink, 1, cv2.LINE_AA)
-        cv2.putText(canvas, f"{minutes:.0f}", (x - 8, 342), font, 0.45, ink, 1, cv2.LINE_AA)
-    cv2.putText(
-        canvas,
-        "PSNR in the face over minutes of training",
-        (60, 24),
-        font,
-        0.5,
-        ink,
-        1,
-        cv2.LINE_AA,
-    )
-    return canvas
 
 
 def row(clip: np.ndarray, matte: np.ndarray, swap: np.ndarray, truth: np.ndarray) -> np.ndarray:
