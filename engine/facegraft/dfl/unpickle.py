@@ -2,8 +2,8 @@
 
 Its metadata, indices, options and networks are pickles, which people pass on to strangers. Python's
 own reader calls whatever a file names; this one knows the opcodes of protocols 2 to 4 that plain
-data and numpy arrays need, and turns the few names of `_CALLS` into values itself. No name is ever
-imported. Format: Python's Lib/pickletools.py; arrays: numpy's `ndarray.__reduce__`.
+data and numpy arrays need, and turns the few names of `CALLS` into values itself. No name is ever
+imported. Format: Python's Lib/pickletools.py.
 
 Takes bytes, gives None, bool, int, float, str, list, tuple, dict, and, as read-only views of the
 input, bytes (memoryview) and numpy arrays. Memory is bounded by the input: no opcode allocates more
@@ -11,133 +11,20 @@ than it holds. Nested values are never printed, compared or hashed here: a file 
 bytes can share its parts so that walking them takes for ever.
 """
 
-import re
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-import numpy as np
-
+from facegraft.dfl.pickled_values import CALLS, KNOWN, Dtype, EmptyArray, Name, show
 from facegraft.errors import DflFormatError
 
 PROTOCOLS = range(2, 5)  # what the Pythons that DeepFaceLab runs on write
 MOST_OPCODES = 100_000_000  # 160,000 faces of a pak; a file of nothing but lists ends here
 LONG_BYTES = 64  # of an integer; numbers in these files have at most 8
-MOST_DIMS = 8  # of an array; previews have 5
-_NUMBERS = re.compile("b1|[iu][1248]|f[248]")  # as numpy writes its types; objects are refused
 _KEYS = (str, int, float, bool, type(None))
 
 _RECENT = 32  # notes between an array and its state; numpy makes at most 12
-
-
-@dataclass(frozen=True, slots=True)
-class _Name:
-    """A module's member that the file asks for; never looked up."""
-
-    module: str
-    member: str
-
-    def __str__(self) -> str:
-        return f"{self.module}.{self.member}"
-
-
-class _Dtype:
-    """A numpy dtype until its BUILD, which tells the byte order."""
-
-    def __init__(self, text: Any) -> None:
-        if not isinstance(text, str) or not _NUMBERS.fullmatch(text):
-            raise DflFormatError(f"an array of the type {_show(text)}; only numbers are read")
-        self.dtype = np.dtype(text)
-
-    def build(self, state: Any) -> "_Dtype":
-        """State: version, byte order, then fields and sizes that numbers leave empty."""
-        order = state[1] if isinstance(state, tuple) and len(state) > 1 else None
-        if not isinstance(order, str) or order not in ("<", ">", "=", "|"):
-            raise DflFormatError(f"a number type with the byte order {_show(order)}")
-        self.dtype = self.dtype.newbyteorder(order)
-        return self
-
-
-class _EmptyArray:
-    """numpy's `_reconstruct`: an array whose BUILD brings shape, type and bytes."""
-
-    def build(self, state: Any) -> np.ndarray:
-        if not isinstance(state, tuple) or len(state) != 5:
-            raise DflFormatError("an array without shape, type and bytes")
-        _, shape, dtype, is_fortran, data = state
-        if not isinstance(dtype, _Dtype) or not _is_shape(shape) or not _is_bytes(data):
-            raise DflFormatError("an array whose shape, type or bytes are something else")
-        count = 1
-        for side in shape:
-            count *= side
-        if count * dtype.dtype.itemsize != len(data):
-            raise DflFormatError(
-                f"an array of shape {shape} and type {dtype.dtype} with {len(data)} bytes instead "
-                f"of {count * dtype.dtype.itemsize}"
-            )
-        flat = np.frombuffer(data, dtype.dtype)
-        return flat.reshape(shape, order="F" if is_fortran is True else "C")
-
-
-def _show(value: Any) -> str:
-    """A short text for a message; of anything nested, its type alone."""
-    if isinstance(value, str | int | float | _Name):
-        return str(value)[:80]
-    return type(value).__name__
-
-
-def _is_shape(shape: Any) -> bool:
-    if not isinstance(shape, tuple) or len(shape) > MOST_DIMS:
-        return False
-    return all(isinstance(side, int) and side >= 0 for side in shape)
-
-
-def _is_bytes(data: Any) -> bool:
-    return isinstance(data, bytes | memoryview)
-
-
-def _reconstruct(cls: Any, *_: Any) -> _EmptyArray:
-    if cls != _Name("numpy", "ndarray"):
-        raise DflFormatError(f"an array of the class {_show(cls)}")
-    return _EmptyArray()
-
-
-def _scalar(dtype: Any, data: Any = None) -> Any:
-    """A numpy number as Python's own."""
-    if not isinstance(dtype, _Dtype) or not _is_bytes(data):
-        raise DflFormatError("a number whose type or bytes are something else")
-    if len(data) != dtype.dtype.itemsize:
-        raise DflFormatError(f"a number of type {dtype.dtype} with {len(data)} bytes")
-    return np.frombuffer(data, dtype.dtype)[0].item()
-
-
-def _encode(text: Any, codec: Any = None) -> bytes:
-    """How protocol 2 spells bytes."""
-    if not isinstance(text, str) or not isinstance(codec, str) or codec != "latin1":
-        raise DflFormatError(f"bytes in the encoding {_show(codec)}")
-    return text.encode("latin1")
-
-
-def _member(value: Any) -> int:
-    """An IntEnum member: DeepFaceLab's sample type and face type, as the number it is."""
-    if not isinstance(value, int):
-        raise DflFormatError(f"an enumeration member {_show(value)}")
-    return int(value)
-
-
-# every name that these formats use, and what it becomes; numpy 2 renamed `core` to `_core`
-_CALLS: dict[_Name, Callable[..., Any]] = {
-    _Name("numpy", "dtype"): lambda text, *_: _Dtype(text),
-    _Name("_codecs", "encode"): _encode,
-    _Name("samplelib.Sample", "SampleType"): _member,
-    _Name("facelib.FaceType", "FaceType"): _member,
-}
-for _core in ("numpy.core.multiarray", "numpy._core.multiarray"):
-    _CALLS[_Name(_core, "_reconstruct")] = _reconstruct
-    _CALLS[_Name(_core, "scalar")] = _scalar
-_KNOWN = {*_CALLS, _Name("numpy", "ndarray")}
 
 
 def unpickle(data: bytes | memoryview, where: str) -> Any:
@@ -239,21 +126,21 @@ class _Machine:
     def name(self, module: Any, member: Any) -> None:
         if not isinstance(module, str) or not isinstance(member, str):
             raise ValueError("a name that is no text")
-        name = _Name(module, member)
-        if name not in _KNOWN:
+        name = Name(module, member)
+        if name not in KNOWN:
             raise _Refused(str(name))
         self.stack.append(name)
 
     def reduce(self) -> None:
         arguments, called = self.stack.pop(), self.stack.pop()
-        act = _CALLS.get(called) if isinstance(called, _Name) else None
+        act = CALLS.get(called) if isinstance(called, Name) else None
         if act is None or not isinstance(arguments, tuple):
-            raise DflFormatError(f"a call of {_show(called)}")
+            raise DflFormatError(f"a call of {show(called)}")
         self.stack.append(act(*arguments))
 
     def build(self) -> None:
         state, before = self.stack.pop(), self.stack[-1]
-        if not isinstance(before, _Dtype | _EmptyArray):
+        if not isinstance(before, Dtype | EmptyArray):
             raise DflFormatError(f"a state for a {type(before).__name__}")
         after = before.build(state)
         self.stack[-1] = after
