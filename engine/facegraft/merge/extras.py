@@ -45,6 +45,8 @@ class FaceExtras:
                  instead of the one that this frame alone would give. See `fit_faces`.
     mask:        (MASK_SIZE, MASK_SIZE) float32 0..1, the mask before its edges are made, averaged
                  over neighbouring frames (`smooth_mask`), instead of this frame's own.
+    given:       names color_map and mask, so that a keeper finds what was made with them; None:
+                 what is made of them is not kept.
     """
 
     model: SwapModel | None = None
@@ -53,6 +55,7 @@ class FaceExtras:
     motion: np.ndarray | None = None
     color_map: "ColorMap | None" = None
     mask: np.ndarray | None = None
+    given: Hashable = None
 
 
 NO_FACE_EXTRAS = FaceExtras()

@@ -54,8 +54,9 @@ class SeenFace:
         self.extra = extra
         self.extras = extras
         self.square = face_square(face, self.model, self.params)
-        # what was given is no part of a key, so a face that brings any of it is computed anew
-        given = (extra.prediction, extra.color_map, extra.mask)
+        # what was given without a name is no part of a key, so such a face is computed anew
+        nameless = () if extra.given else (extra.color_map, extra.mask)
+        given = (extra.prediction, *nameless)
         self._keep = extras.keep if all(value is None for value in given) else None
         self._own: dict[Hashable, Any] = {}  # stages while there is no other place for them
         self.framing = framing(self.model, self.params)
@@ -133,6 +134,7 @@ class SeenFace:
             self._rows("mask_mode", "morph_value"),
             self.place_key() if is_host else None,  # the matte stays where it was drawn
             segmenter and segmenter.digest,
+            None if self.extra.mask is None else self.extra.given,
         )
 
     def _base_mask(self) -> np.ndarray:

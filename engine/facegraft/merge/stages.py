@@ -73,6 +73,7 @@ class FaceStages(SeenFace):
             self._rows("mode", *_FITTED, *_LIGHT),
             self.place_key() if spatial else None,
             self.mask_key() if self._clones else None,
+            None if self.extra.color_map is None else self.extra.given,
         )
 
     def _toned(self) -> np.ndarray:

@@ -1,7 +1,8 @@
 """A merge message's values, checked before anything is computed."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ from facegraft.errors import NotAModel, ParameterError, ProtocolError
 from facegraft.faces.face import Face
 from facegraft.media.working_space import WorkingSpace, open_space
 from facegraft.merge.clip.choose import EVERYONE, FaceChoice, parse_choice
-from facegraft.merge.clip.params import ClipParams
+from facegraft.merge.clip.params import SEAT_ROWS, ClipParams
 from facegraft.merge.params import MergeParams
 from facegraft.worker.protocol import MAX_SIDE, Message
 
 SCENE_LINEAR = "scene_linear"  # a host's word for what it works in unless it says more
 MAX_FACES = 100  # given faces per frame; more than that is a mistake in the host's list
 MAX_CAST = 100
+
+Seating = Mapping[str, float]  # SEAT_ROWS by name; empty where a model is not seated
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,10 +38,11 @@ class GivenFace:
 
 @dataclass(frozen=True, slots=True)
 class CastEntry:
-    """Which faces are given to another model than the frame's."""
+    """Which faces are given to another model than the frame's, and what seats that one."""
 
     choice: FaceChoice
     model: Path
+    seat: Seating = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,9 +52,9 @@ class MergeRequest:
     width: int  # px
     height: int
     input: int  # byte offset of the frame in the mapping
-    output: int  # byte offset of the layer
+    output: int | None  # byte offset of the layer; None where none is asked for
     space: WorkingSpace
-    model: Path
+    model: Path | None  # None: faces that the cast does not mean stay as they are
     params: MergeParams
     input_unchanged: bool = False
     faces: Sequence[GivenFace] | None = None  # instead of detection
@@ -62,7 +66,9 @@ class MergeRequest:
     enhancer: Path | None = None
     matte: int | None = None  # byte offset of the host's matte
     matte_unchanged: bool = False
-    frame: int = 0  # of the host's timeline: the grain's seed
+    frame: int = 0  # of the host's timeline: the grain's seed, and the index in `fits`
+    seat: Seating = field(default_factory=dict)
+    fits: Path | None = None  # file of the clip's fits, for the rows that look along time
 
 
 def parse_merge(message: Message) -> MergeRequest:
@@ -74,25 +80,30 @@ def parse_merge(message: Message) -> MergeRequest:
         raise ParameterError("a faceset is given without a frame_key; name the frame in it")
     choice = _optional_text(message, "choice")
     has_matte = message.get("matte") is not None
+    cast = _cast(message.get("cast"))
+    model = text_of(message, "model")
+    is_merge = message["type"] == "merge"
     return MergeRequest(
         width=width,
         height=height,
         input=_whole(message, "input", 0, 1 << 62),
-        output=_whole(message, "output", 0, 1 << 62),
+        output=_whole(message, "output", 0, 1 << 62) if is_merge else None,
         space=space_of(text_of(message, "color")),
-        model=model_path(text_of(message, "model")),
+        model=None if cast and not model else model_path(model),
         params=parse_values(MergeParams, _object(message, "params")),
         input_unchanged=message.get("input_unchanged") is True,
         faces=_faces(message.get("faces")),
         faceset=None if faceset is None else Path(faceset),
         frame_key=frame_key,
         choice=parse_choice(choice) if choice else EVERYONE,
-        cast=_cast(message.get("cast")),
+        cast=cast,
         segmenter=_network(message, "segmenter"),
         enhancer=_network(message, "enhancer"),
         matte=_whole(message, "matte", 0, 1 << 62) if has_matte else None,
         matte_unchanged=message.get("matte_unchanged") is True,
         frame=_whole(message, "frame", 0, 1 << 31) if message.get("frame") is not None else 0,
+        seat=_seating(message.get("seat")),
+        fits=_file(message, "fits"),
     )
 
 
@@ -125,10 +136,47 @@ def parse_save_tracks(message: Message) -> tuple[Path, ClipParams]:
 
     Raises: ProtocolError for a malformed message, ParameterError for values out of range.
     """
-    path = Path(text_of(message, "path"))
+    return path_of(message, "path"), parse_values(ClipParams, _object(message, "clip"))
+
+
+@dataclass(frozen=True, slots=True)
+class SeatPlanRequest:
+    """Whose seat is to be measured: the faces of a clip, and the models that they are given."""
+
+    faces: Path  # track file or faceset
+    width: int  # px, of the clip's frames
+    height: int
+    params: MergeParams
+    model: Path | None
+    choice: FaceChoice
+    cast: tuple[CastEntry, ...]
+
+
+def parse_seat_plan(message: Message) -> SeatPlanRequest:
+    """Raises: as `parse_merge`."""
+    cast = _cast(message.get("cast"))
+    model, choice = text_of(message, "model"), _optional_text(message, "choice")
+    return SeatPlanRequest(
+        path_of(message, "faces"),
+        _whole(message, "width", 1, MAX_SIDE),
+        _whole(message, "height", 1, MAX_SIDE),
+        parse_values(MergeParams, _object(message, "params")),
+        None if cast and not model else model_path(model),
+        parse_choice(choice) if choice else EVERYONE,
+        cast,
+    )
+
+
+def path_of(message: Message, key: str) -> Path:
+    """Raises: ProtocolError where the message lacks it, ParameterError for a relative path."""
+    path = Path(text_of(message, key))
     if not path.is_absolute():
-        raise ParameterError(f"the tracks' path {str(path)!r} is relative; give the whole path")
-    return path, parse_values(ClipParams, _object(message, "clip"))
+        raise ParameterError(f"{key} is {str(path)!r}, a relative path; give the whole path")
+    return path
+
+
+def _file(message: Message, key: str) -> Path | None:
+    return path_of(message, key) if _optional_text(message, key) else None
 
 
 def space_of(name: str) -> WorkingSpace:
@@ -192,9 +240,25 @@ def _list(value: Any, what: str, most: int) -> list[dict[str, Any]]:
 def _cast(value: Any) -> tuple[CastEntry, ...]:
     entries = [] if value is None else _list(value, "cast", MAX_CAST)
     return tuple(
-        CastEntry(parse_choice(str(e.get("choice"))), model_path(str(e.get("model") or "")))
+        CastEntry(
+            parse_choice(str(e.get("choice"))),
+            model_path(str(e.get("model") or "")),
+            _seating(e.get("seat")),
+        )
         for e in entries
     )
+
+
+def _seating(value: Any) -> Seating:
+    if value is None:
+        return {}
+    good = isinstance(value, dict) and all(
+        name in SEAT_ROWS and isinstance(v, int | float) and math.isfinite(v)
+        for name, v in value.items()
+    )
+    if not good:
+        raise ProtocolError(f"seat is {value!r}; it has numbers by name: {', '.join(SEAT_ROWS)}")
+    return {name: float(v) for name, v in value.items()}
 
 
 def _faces(value: Any) -> list[GivenFace] | None:

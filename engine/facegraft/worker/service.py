@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,14 +22,18 @@ from facegraft.faces.face import Face
 from facegraft.inference import SwapModel
 from facegraft.media.working_space import WorkingSpace
 from facegraft.merge.detail.motion import motions
-from facegraft.merge.extras import FaceExtras, FrameExtras
+from facegraft.merge.extras import FrameExtras
 from facegraft.merge.frame import merge_patches, reach
 from facegraft.merge.geometry import NOWHERE, Rect, clipped, union
+from facegraft.merge.over_time import looks_along
 from facegraft.merge.patch import Patch, lay
 from facegraft.segment import Segmenter
 from facegraft.worker import layer
 from facegraft.worker.cache import BoundedCache, OpenFiles, PictureKeeper
-from facegraft.worker.request import GivenFace, MergeRequest, model_path
+from facegraft.worker.casting import Casting, open_cast
+from facegraft.worker.request import GivenFace, MergeRequest, SeatPlanRequest, model_path
+from facegraft.worker.seats import SeatPlan, plan_seats
+from facegraft.worker.steady import Fitted, SteadyFits, fits_of
 from facegraft.worker.stored import StoredFaces
 
 log = logging.getLogger(__name__)
@@ -85,6 +88,7 @@ class MergeService:
         self._segmenters = OpenFiles("segmenter", MAX_NETWORKS, Segmenter.open)
         self._enhancers = OpenFiles("enhancer", MAX_NETWORKS, Enhancer.open)
         self._stored = StoredFaces()
+        self._fits = SteadyFits()
         self._detector = detector
 
     @property
@@ -140,25 +144,29 @@ class MergeService:
             else:
                 matte_digest = matte_digest or pixel_digest(matte)
             watch.lap("hash")
-            model = self._models.get(request.model)
+            cast = self._cast(request)
             extras = self._networks(request, matte)
-            models = {entry.model: self._models.get(entry.model) for entry in request.cast}
             watch.lap("model")
             found, detection_cached = self._found(rgba, request, digest)
             watch.lap("detection")
             cached = {"detection": detection_cached, "inference": True}
-            notes = _notes_on(request, found)
-            params = request.params
-            chosen = [f for f in found if f.chosen]
-            faces = [f.face for f in chosen]
+            found, per_face = cast.of(found, request.width, request.height, request.params)
+            params, model = request.params, cast.model
+            faces = [f.face for f in found if f.chosen]
             roi, part = NOWHERE, _NOTHING
+            notes = _notes_on(request, found)
             if faces and params.mix > 0:
                 keep = PictureKeeper(self._cache, (digest, matte_digest, request.space.name))
-                per_face = _per_face(chosen, request, models)
                 extras = replace(extras, faces=per_face, keep=keep)
                 rect = _coarse(reach(faces, model, params, rgba.shape, extras), rgba.shape)
                 image = self._display_image(rgba, request.space, rect, digest)
                 watch.lap("display")
+                if request.fits is not None and looks_along(params):
+                    extras, more = self._fits.given(
+                        request.fits, request.frame, image, faces, model, params, extras
+                    )
+                    notes += more
+                    watch.lap("steady")
                 patches = merge_patches(image, faces, model, params, extras)
                 watch.lap("merge")
                 inferred = keep.ran.get("prediction", 0.0)
@@ -168,6 +176,42 @@ class MergeService:
                     roi, part = _layer_of(rgba, image, patches, request.space, keep, out)
                 watch.lap("layer")
             return Outcome(part, roi, found, cached, watch.ms, digest, matte_digest, notes)
+
+    def fit(
+        self, rgba: np.ndarray, request: MergeRequest, matte: np.ndarray | None = None
+    ) -> list[Fitted]:
+        """What this frame alone says about its chosen faces' colour and mask, for a FitWriter.
+
+        Raises: as `merge`.
+        """
+        with self._lock:
+            cast, extras = self._cast(request), self._networks(request, matte)
+            found, _ = self._found(rgba, request, pixel_digest(rgba))
+            found, per_face = cast.of(found, request.width, request.height, request.params)
+            faces = [f.face for f in found if f.chosen]
+            extras = replace(extras, faces=per_face)
+            rect = reach(faces, cast.model, request.params, rgba.shape, extras)
+            image = layer.display_image(rgba, request.space, rect)
+            return fits_of(image, faces, cast.model, request.params, extras)
+
+    def plan_seats(self, request: SeatPlanRequest) -> SeatPlan:
+        """Which frames to look at. Raises: as `merge`, and what reading the faces raises."""
+        with self._lock:
+            clip = self._stored.clip(request.faces, request.width, request.height)
+            cast = open_cast(request.model, {}, request.cast, self._models.get)
+        return plan_seats(clip, cast, request)
+
+    def look(self, rgba: np.ndarray, space: WorkingSpace, index: int, plan: SeatPlan) -> int:
+        """Measure the frame at `index` for `plan`; gives how many models lie in it and are found.
+
+        Raises: MissingWeights, BadWeights, ModelError.
+        """
+        with self._lock:
+            image = layer.display_image(rgba, space, (0, 0, rgba.shape[1], rgba.shape[0]))
+            return plan.look(index, image, self.detector)
+
+    def _cast(self, request: MergeRequest) -> Casting:
+        return open_cast(request.model, request.seat, request.cast, self._models.get)
 
     def _networks(self, request: MergeRequest, matte: np.ndarray | None) -> FrameExtras:
         segmenter, enhancer = request.segmenter, request.enhancer
@@ -276,18 +320,6 @@ def _decoded(patch: Patch, space: WorkingSpace, keep: PictureKeeper) -> np.ndarr
     return keep(("decoded", patch.key), lambda: layer.decoded(face, space))
 
 
-def _per_face(
-    chosen: Sequence[FoundFace], request: MergeRequest, models: dict[Path, SwapModel]
-) -> list[FaceExtras]:
-    """Motion of each face, and its model where the cast gives it one; the first entry wins."""
-    faces = [found.face for found in chosen]
-    own: dict[int, SwapModel] = {}
-    for entry in request.cast:
-        for face in entry.choice.pick(faces, request.width, request.height):
-            own.setdefault(id(face), models[entry.model])
-    return [FaceExtras(model=own.get(id(f.face)), motion=f.motion) for f in chosen]
-
-
 def _motion_of(given: GivenFace) -> np.ndarray | None:
     """From the landmarks one frame before and after that the host gave with the face."""
     face = replace(given.face, track=0)
@@ -302,7 +334,7 @@ def _notes_on(request: MergeRequest, found: Sequence[FoundFace]) -> tuple[str, .
     """What the user should know about rows that this frame could not follow."""
     params, notes = request.params, []
     for row, what in zip(STEADY_ROWS, ("colour", "mask"), strict=True):
-        if getattr(params, row):
+        if getattr(params, row) and request.fits is None:
             notes.append(
                 f"{row} needs a whole clip: this frame's own {what} is used; render the clip with "
                 "`facegraft merge --params` to have it averaged over time"

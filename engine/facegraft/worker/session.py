@@ -7,7 +7,6 @@ itself is out of step.
 import logging
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -16,12 +15,12 @@ import numpy as np
 from facegraft.errors import FacegraftError, ProtocolError, WorkerTimeout
 from facegraft.worker import protocol
 from facegraft.worker.mapping import SharedMapping
+from facegraft.worker.passes import ClipPasses
 from facegraft.worker.protocol import Message
-from facegraft.worker.request import parse_merge, parse_save_tracks, parse_search, text_of
+from facegraft.worker.request import parse_merge, text_of
 
 if TYPE_CHECKING:
     from facegraft.worker.service import FoundFace, MergeService
-    from facegraft.worker.tracking import Tracker
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +35,7 @@ class Session:
         # offset, width, height and digest of what lies in the mapping
         self._frame: tuple[int, int, int, str] | None = None
         self._matte: tuple[int, int, int, str] | None = None
-        self._tracker: Tracker | None = None  # of the clip whose frames are being searched
+        self._passes = ClipPasses(service)
 
     def run(self) -> None:
         try:
@@ -51,6 +50,7 @@ class Session:
                     return
                 self._answer_one(body)
         finally:
+            self._passes.close()
             if self._mapping is not None:
                 self._mapping.close()
 
@@ -77,15 +77,12 @@ class Session:
                 return {"type": "model", **self._service().load_model(path)}
             case "merge":
                 return self._merge(message)
-            case "search":
-                return self._search(message)
-            case "save_tracks":
-                return self._save_tracks(message)
+            case kind if kind in ClipPasses.KINDS:
+                self._frame = self._matte = None  # what lies there is not what a merge left
+                return self._passes.answer(message, self._mapping)
             case kind:
-                raise ProtocolError(
-                    f"unknown message {kind!r}; known: ping, map, load_model, merge, search, "
-                    "save_tracks"
-                )
+                known = ", ".join(("ping", "map", "load_model", "merge", *ClipPasses.KINDS))
+                raise ProtocolError(f"unknown message {kind!r}; known: {known}")
 
     def _map(self, message: Message) -> Message:
         size = message.get("size")
@@ -99,7 +96,7 @@ class Session:
 
     def _merge(self, message: Message) -> Message:
         request = parse_merge(message)
-        if self._mapping is None:
+        if self._mapping is None or request.output is None:
             raise ProtocolError("merge before map; send a mapping first")
         size = (request.width, request.height)
         rgba = self._mapping.frame(request.input, *size)
@@ -122,30 +119,6 @@ class Session:
             "notes": list(outcome.notes),
             "ms": outcome.ms,
         }
-
-    def _search(self, message: Message) -> Message:
-        request = parse_search(message)
-        if self._mapping is None:
-            raise ProtocolError("search before map; send a mapping first")
-        # not at the top: OpenCV and onnxruntime may not hold up the greeting
-        from facegraft.worker.tracking import Tracker, thumbnail
-
-        service = self._service()
-        if self._tracker is None or request.is_first:
-            self._tracker = Tracker(service.detector.name)
-        rgba = self._mapping.frame(request.input, request.width, request.height)
-        self._frame = self._matte = None  # what lies there is not what a merge left
-        faces = service.detect(rgba, request.space)
-        size = (request.width, request.height)
-        self._tracker.add(request.index, faces, thumbnail(rgba, request.space), size)
-        return {"type": "searched", "face_count": len(faces)}
-
-    def _save_tracks(self, message: Message) -> Message:
-        path, params = parse_save_tracks(message)
-        if self._tracker is None:
-            raise ProtocolError("save_tracks before search; search the frames of a clip first")
-        found = self._tracker.save(path, params)
-        return {"type": "tracks", **asdict(found)}
 
 
 def _known(

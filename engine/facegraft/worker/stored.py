@@ -10,6 +10,8 @@ import numpy as np
 from facegraft.errors import ParameterError
 from facegraft.faces.face import AlignedFace, Face
 from facegraft.faces.faceset import Faceset
+from facegraft.merge.clip.faces import ClipFaces, clip_faces
+from facegraft.merge.clip.track_file import load_tracks
 from facegraft.merge.detail.motion import motions
 
 MAX_FACESETS = 2  # indices only, without pictures
@@ -48,6 +50,16 @@ class StoredFaces:
             _fitted(index.by_index.get(at + step, []), width, height) for step in (-1, 1)
         )
         return faces, motions(before, faces, after)
+
+    def clip(self, path: Path, width: int, height: int) -> ClipFaces:
+        """All faces of a track file or a faceset, for a clip of this size.
+
+        Raises: as `of_frame`, and what `load_tracks` raises.
+        """
+        if path.is_file():
+            return load_tracks(path, width, height)
+        by_index = self._index(path).by_index
+        return clip_faces({i: _fitted(by_index[i], width, height) for i in by_index if i >= 0})
 
     def _index(self, folder: Path) -> _Index:
         try:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from facegraft.controls import control
 
+# of MergeParams, which a seat is added to (seat.py)
+SEAT_ROWS = ("face_offset_x", "face_offset_y", "face_scale", "face_rotation")
+
 _FACES, _TRACKS, _REPORT = "Faces", "Tracks", "Report"
 
 

@@ -31,6 +31,7 @@ from facegraft.faces.landmarks import hull_mask
 from facegraft.inference import SwapModel
 from facegraft.media.source import FrameSource
 from facegraft.merge.clip.faces import ClipFaces
+from facegraft.merge.clip.params import SEAT_ROWS
 from facegraft.merge.geometry import crop, framing
 from facegraft.merge.params import MergeParams
 from facegraft.progress import Progress, Silent
@@ -44,8 +45,6 @@ _SAME_FACE = 0.4  # least overlap of boxes, to take two findings for one face
 _FEATURES = slice(27, 68)  # nose, eyes and mouth; brows are hair, and the jaw the frame's own
 _MAD_TO_SIGMA = 1.4826  # of a normal distribution
 _MEDIAN_ERROR = 1.2533  # standard error of a median, by that of a mean
-
-SEAT_ROWS = ("face_offset_x", "face_offset_y", "face_scale", "face_rotation")
 
 Similarity = tuple[float, float, float, float]  # x and y in permille, percent, degrees
 
