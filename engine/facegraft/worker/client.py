@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -31,7 +31,7 @@ from facegraft.worker.launch import WorkerProcess, connect, find_engine
 from facegraft.worker.mapping import SharedMapping, frame_bytes
 from facegraft.worker.protocol import MATTE_BYTES, MAX_SIDE, Greeting, Message
 
-__all__ = ["Greeting", "MergeReply", "WorkerClient", "find_engine"]
+__all__ = ["CastPart", "Greeting", "MergeReply", "WorkerClient", "find_engine"]
 
 Transport = Literal["unix", "tcp"]
 
@@ -61,6 +61,15 @@ class MergeReply:
     def __repr__(self) -> str:
         height, width = self.layer.shape[:2]
         return f"MergeReply({width}x{height}, {self.face_count} faces, roi {self.roi}, {self.ms})"
+
+
+@dataclass(frozen=True, slots=True)
+class CastPart:
+    """Another model for the faces of a choice, with its own seat (see `WorkerClient.merge`)."""
+
+    choice: str
+    model: str  # path
+    seat: Mapping[str, float] = field(default_factory=dict)
 
 
 class WorkerClient:
@@ -123,7 +132,7 @@ class WorkerClient:
 
         Raises: NotAModel and other ModelErrors, WorkerError.
         """
-        return self._call({"type": "load_model", "model": _absolute(path)}, timeout_s)
+        return self._call({"type": "load_model", "model": absolute(path)}, timeout_s)
 
     def merge(
         self,
@@ -136,11 +145,13 @@ class WorkerClient:
         faceset: str | None = None,
         frame_key: str | None = None,
         choice: str = "",
-        cast: Sequence[tuple[str, str]] = (),
+        cast: Sequence[CastPart] = (),
         segmenter: str = "",
         enhancer: str = "",
         matte: np.ndarray | None = None,
         frame: int = 0,
+        seat: Mapping[str, float] | None = None,
+        fits: str = "",
         timeout_s: float = MERGE_S,
     ) -> MergeReply:
         """Swap the faces of one frame.
@@ -154,10 +165,14 @@ class WorkerClient:
                    `before` and `after`, which motion blur needs.
         faceset:   folder whose faces of the frame named `frame_key` are taken instead.
         choice:    which of the faces are meant, see `merge/clip/choose.py`; empty for all.
-        cast:      (choice, model path) pairs: other models for some of the faces; the first wins.
+        cast:      other models for some of the faces; the first that means a face has it. With
+                   one, `model` may be empty: the other faces then stay as they are.
         segmenter, enhancer: paths of the networks that xseg masks and super resolution need.
         matte:     (H, W) float32 0..1, for mask mode host.
         frame:     number of the frame, 0 or more: each has grain of its own.
+        seat:      SEAT_ROWS (merge/clip/params.py) by name, added for faces that get `model`.
+        fits:      file of `clip_client.ClipPasses.save_fits`, for the rows that look along time;
+                   `frame` is then the index in the clip.
 
         Raises: ParameterError, ModelError, MissingWeights and others of the family as the worker
         met them; WorkerDied, WorkerTimeout, ProtocolError.
@@ -170,21 +185,12 @@ class WorkerClient:
             "height": height,
             "input": 0,
             "output": room,
-            "color": color,
-            "model": _absolute(model),
-            "params": dict(params),
-            "choice": choice,
-            "cast": [{"choice": who, "model": _absolute(path)} for who, path in cast],
-            "segmenter": _absolute(segmenter),
-            "enhancer": _absolute(enhancer),
-            "frame": frame,
-        }
-        if faces is not None:
-            message["faces"] = [_plain_face(face) for face in faces]
-        if faceset is not None:
-            message["faceset"] = _absolute(faceset)
-        if frame_key is not None:
-            message["frame_key"] = frame_key
+            **frame_values(
+                model=model, params=params, color=color, faces=faces, faceset=faceset,
+                frame_key=frame_key, choice=choice, cast=cast, segmenter=segmenter,
+                enhancer=enhancer, frame=frame, seat=seat, fits=fits,
+            ),
+        }  # fmt: skip
         with self._lock:
             size = 2 * room
             if matte is not None:
@@ -225,21 +231,37 @@ class WorkerClient:
         rgba, color: as `merge`. index: of the frame in the clip, rising. first: begins a clip.
         Raises: ParameterError, MissingWeights, as the worker met them; as `merge` beside.
         """
+        message = {"type": "search", "color": color, "index": index, "first": first}
+        return self.ask_about(message, rgba, timeout_s=timeout_s)["face_count"]
+
+    def ask_about(
+        self,
+        message: Message,
+        rgba: np.ndarray,
+        matte: np.ndarray | None = None,
+        timeout_s: float = MERGE_S,
+    ) -> Message:
+        """The answer to a message about one frame that asks for no layer; where frame and matte lie
+        is added to it. rgba, matte: as `merge`. Raises: as `merge`."""
         height, width = _check_frame(rgba)
+        room = frame_bytes(width, height)
+        about: Message = {"width": width, "height": height, "input": 0}
         with self._lock:
-            mapping = self._mapping_of(frame_bytes(width, height))
+            size = room
+            if matte is not None:
+                matte = _check_matte(matte, width, height)
+                about["matte"] = room
+                size += frame_bytes(width, height, MATTE_BYTES)
+            mapping = self._mapping_of(size)
             self._last = {}
             _put(mapping.frame(0, width, height), rgba, compare=False)
-            message = {
-                "type": "search",
-                "width": width,
-                "height": height,
-                "input": 0,
-                "color": color,
-                "index": index,
-                "first": first,
-            }
-            return self._call(message, timeout_s)["face_count"]
+            if matte is not None:
+                _put(mapping.plane(room, width, height), matte, compare=False)
+            return self.ask({**message, **about}, timeout_s)
+
+    def ask(self, message: Message, timeout_s: float = MERGE_S) -> Message:
+        """The answer to a message as worker/PROTOCOL.md has it. Raises: as `merge`."""
+        return self._call(message, timeout_s)
 
     def save_tracks(
         self, path: str, clip: Mapping[str, Any], timeout_s: float = MERGE_S
@@ -250,7 +272,7 @@ class WorkerClient:
         Raises: ParameterError, WriteError as the worker met them; as `merge` beside.
         """
         return self._call(
-            {"type": "save_tracks", "path": _absolute(path), "clip": dict(clip)}, timeout_s
+            {"type": "save_tracks", "path": absolute(path), "clip": dict(clip)}, timeout_s
         )
 
     def close(self) -> None:
@@ -332,6 +354,47 @@ class WorkerClient:
             connection.close()
 
 
+def frame_values(
+    *,
+    model: str,
+    params: Mapping[str, Any],
+    color: str,
+    faces: Sequence[Mapping[str, Any]] | None = None,
+    faceset: str | None = None,
+    frame_key: str | None = None,
+    choice: str = "",
+    cast: Sequence[CastPart] = (),
+    segmenter: str = "",
+    enhancer: str = "",
+    frame: int = 0,
+    seat: Mapping[str, float] | None = None,
+    fits: str = "",
+) -> Message:
+    """What a message says of one frame beside its pixels; arguments as `WorkerClient.merge`."""
+    message: Message = {
+        "color": color,
+        "model": absolute(model),
+        "params": dict(params),
+        "choice": choice,
+        "cast": [
+            {"choice": part.choice, "model": absolute(part.model), "seat": dict(part.seat)}
+            for part in cast
+        ],
+        "segmenter": absolute(segmenter),
+        "enhancer": absolute(enhancer),
+        "frame": frame,
+        "seat": dict(seat or {}),
+        "fits": absolute(fits),
+    }
+    if faces is not None:
+        message["faces"] = [_plain_face(face) for face in faces]
+    if faceset is not None:
+        message["faceset"] = absolute(faceset)
+    if frame_key is not None:
+        message["frame_key"] = frame_key
+    return message
+
+
 def _check_frame(rgba: np.ndarray) -> tuple[int, int]:
     if rgba.dtype != np.float32 or rgba.ndim != 3 or rgba.shape[2] != 4 or rgba.size == 0:
         raise ParameterError(
@@ -385,6 +448,6 @@ def _plain_face(face: Mapping[str, Any]) -> Message:
     return plain
 
 
-def _absolute(path: str) -> str:
+def absolute(path: str) -> str:
     """Empty stays empty, so that the worker can say that no path is set."""
     return os.path.abspath(path) if path else ""
