@@ -24,8 +24,15 @@ GENERAL = "OfxImageEffectContextGeneral"
 OK, FAILED, ERR_UNKNOWN, MISSING_FEATURE, BAD_HANDLE, BAD_INDEX = 0, 1, 3, 4, 9, 10
 REPLY_DEFAULT, BAD_FORMAT = 14, 1000
 
-DEPTHS = {"u1": "OfxBitDepthByte", "u2": "OfxBitDepthShort", "f4": "OfxBitDepthFloat"}
+DEPTHS = {
+    "u1": "OfxBitDepthByte",
+    "u2": "OfxBitDepthShort",
+    "f2": "OfxBitDepthHalf",
+    "f4": "OfxBitDepthFloat",
+}
 COMPONENTS = {1: "OfxImageComponentAlpha", 3: "OfxImageComponentRGB", 4: "OfxImageComponentRGBA"}
+_STYLE = "OfxImageEffectPropColourManagementStyle"
+_STYLE_VALUE = "OfxImageEffectColourManagement"
 PREMULTIPLIED, STRAIGHT = "OfxImageAlphaPremultiplied", "OfxImageAlphaUnPremultiplied"
 
 _MAIN = CFUNCTYPE(c_int, c_char_p, c_void_p, c_void_p, c_void_p)
@@ -63,7 +70,7 @@ class Properties:
 class Picture:
     """An image as a host hands it over.
 
-    pixels: (H, W, C) uint8, uint16 or float32, top row first; a view of `memory`.
+    pixels: (H, W, C) uint8, uint16, float16 or float32, top row first; a view of `memory`.
     origin: x, y of the lower left corner, pixels.
     """
 
@@ -150,12 +157,17 @@ class OfxHost:
     """A host with one plug-in loaded and described.
 
     name: what the host calls itself. without: suites it does not have, "OfxMessageSuite 2" for one
-    version of a suite. A library belongs to the last host that loaded it: for several hosts in one
+    version of a suite. style: of OpenFX 1.5's colour management, such as "Core"; "" for a host that
+    does not know of it. A library belongs to the last host that loaded it: for several hosts in one
     process, load copies of the file.
     """
 
     def __init__(
-        self, library: Path, name: str = "org.facegraft.host", without: tuple = ()
+        self,
+        library: Path,
+        name: str = "org.facegraft.host",
+        without: tuple = (),
+        style: str = "",
     ) -> None:
         """Raises: OSError where the library cannot be loaded; RuntimeError where it refuses the
         host or does not describe itself."""
@@ -170,7 +182,8 @@ class OfxHost:
             "OfxMessageSuite 2": _table(self._message_suite()),
         }
         self.images_out = 0  # handed out and not released
-        own = Properties({"OfxPropName": [name]})
+        self._style = {_STYLE: [_STYLE_VALUE + style]} if style else {}
+        own = Properties({"OfxPropName": [name], **self._style})
         self._struct = _Host(self._handle(own), _FETCH(self._fetch))
         self._library = ctypes.CDLL(str(library), mode=ctypes.RTLD_LOCAL)
         self._library.OfxGetPlugin.restype = POINTER(_Plugin)
@@ -182,7 +195,7 @@ class OfxHost:
 
     def describe(self, context: str) -> Effect:
         """The node in a context. Raises: RuntimeError."""
-        effect = Effect(Properties({"OfxImageEffectPropContext": [context]}))
+        effect = Effect(Properties({"OfxImageEffectPropContext": [context], **self._style}))
         given = Properties({"OfxImageEffectPropContext": [context]})
         self._must("OfxImageEffectActionDescribeInContext", effect, given)
         return effect
@@ -457,6 +470,27 @@ class Instance:
         given = Properties({"OfxPropTime": [0.0], "OfxImageEffectPropRegionOfInterest": [0.0] * 4})
         self._host.act("OfxImageEffectActionGetRegionsOfInterest", self.effect, given, answer)
         return answer.values["OfxImageClipPropRoI_Source"]
+
+    def set_colour(self, space: str) -> None:
+        """Say what the source's numbers are, by a name of OpenFX 1.5; "" says nothing."""
+        properties = self.effect.clips["Source"].properties.values
+        properties.pop("OfxImageClipPropColourspace", None)
+        if space:
+            properties["OfxImageClipPropColourspace"] = [space]
+
+    def preferences(self) -> dict[str, list[Any]]:
+        """What the node wants of its clips; empty where it has no wishes."""
+        answer = Properties()
+        self._host.act("OfxImageEffectActionGetClipPreferences", self.effect, None, answer)
+        return answer.values
+
+    def output_colour(self) -> str:
+        """What the node says its output's numbers are."""
+        answer = Properties()
+        given = Properties({"OfxImageClipPropPreferredColourspaces": ["OfxColourspace_Source"]})
+        action = "OfxImageEffectActionGetOutputColourspace"
+        status = self._host.act(action, self.effect, given, answer)
+        return answer.values["OfxImageClipPropColourspace"][0] if status == OK else ""
 
     def _connect(self, source: Picture | None, output: Picture, mask: Picture | None) -> None:
         pictures = {"Source": source, "Output": output, "Mask": mask}

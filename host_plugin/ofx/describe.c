@@ -3,7 +3,8 @@
 
 #include "node.h"
 
-static const char *const DEPTHS[] = {kOfxBitDepthByte, kOfxBitDepthShort, kOfxBitDepthFloat};
+static const char *const DEPTHS[] = {kOfxBitDepthByte, kOfxBitDepthShort, kOfxBitDepthHalf,
+                                     kOfxBitDepthFloat};
 
 /* A host may lack a property that only later versions know; the node works without. */
 static void set_text(OfxPropertySetHandle set, const char *name, int at, const char *value) {
@@ -24,7 +25,7 @@ OfxStatus describe(OfxImageEffectHandle effect) {
              "FaceGraft engine must be installed; it runs in a process of its own.");
     set_text(set, kOfxImageEffectPropSupportedContexts, 0, kOfxImageEffectContextFilter);
     set_text(set, kOfxImageEffectPropSupportedContexts, 1, kOfxImageEffectContextGeneral);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         set_text(set, kOfxImageEffectPropSupportedPixelDepths, i, DEPTHS[i]);
     set_text(set, kOfxImageEffectPluginRenderThreadSafety, 0, kOfxImageEffectRenderFullySafe);
     set_whole(set, kOfxImageEffectPluginPropHostFrameThreading, 0);
@@ -34,6 +35,10 @@ OfxStatus describe(OfxImageEffectHandle effect) {
     set_whole(set, kOfxImageEffectPropTemporalClipAccess, 0);
     set_whole(set, kOfxImageEffectPropSupportsMultipleClipDepths, 0);
     set_whole(set, kOfxImageEffectPropSupportsMultipleClipPARs, 0);
+    /* what these two say of the clips changes with them */
+    set_text(set, kOfxImageEffectPropClipPreferencesSlaveParam, 0, ROWS[ROW_OUTPUT].id);
+    set_text(set, kOfxImageEffectPropClipPreferencesSlaveParam, 1, ROWS[ROW_INPUT_COLOR].id);
+    color_describe(set);
     return kOfxStatOK;
 }
 

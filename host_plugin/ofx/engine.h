@@ -11,7 +11,10 @@
 #include "process.h"
 
 enum { NOTE_ROOM = 512 };
-enum outcome { ENGINE_DONE, ENGINE_STOPPED, ENGINE_FAILED };
+
+/* LOST: the worker ended while it worked, for the first time in a row; the frame is worth a second
+ * try, which gets a fresh one. */
+enum outcome { ENGINE_DONE, ENGINE_STOPPED, ENGINE_FAILED, ENGINE_LOST };
 
 struct connection;
 

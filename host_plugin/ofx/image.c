@@ -3,6 +3,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "half.h"
+
 enum { CHUNK = 256 }; /* pixels converted at a time, on the stack */
 
 static bool has_text(const OfxPropertySuiteV1 *props, OfxPropertySetHandle handle, const char *name,
@@ -13,7 +15,8 @@ static bool has_text(const OfxPropertySuiteV1 *props, OfxPropertySetHandle handl
 }
 
 bool image_open(struct image *image, OfxPropertySetHandle handle, const OfxPropertySuiteV1 *props) {
-    static const char *const depths[] = {kOfxBitDepthByte, kOfxBitDepthShort, kOfxBitDepthFloat};
+    static const char *const depths[] = {kOfxBitDepthByte, kOfxBitDepthShort, kOfxBitDepthHalf,
+                                         kOfxBitDepthFloat};
     static const char *const kinds[] = {kOfxImageComponentAlpha, NULL, kOfxImageComponentRGB,
                                         kOfxImageComponentRGBA};
     void *data = NULL;
@@ -27,7 +30,7 @@ bool image_open(struct image *image, OfxPropertySetHandle handle, const OfxPrope
     image->data = data;
     image->bounds = (OfxRectI){bounds[0], bounds[1], bounds[2], bounds[3]};
     bool known = false;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         if (has_text(props, handle, kOfxImageEffectPropPixelDepth, depths[i])) {
             image->depth = (enum depth)i;
             known = true;
@@ -49,7 +52,7 @@ int image_width(const struct image *image) { return image->bounds.x2 - image->bo
 int image_height(const struct image *image) { return image->bounds.y2 - image->bounds.y1; }
 
 static size_t value_bytes(const struct image *image) {
-    static const size_t bytes[] = {1, 2, 4};
+    static const size_t bytes[] = {1, 2, 2, 4};
     return bytes[image->depth];
 }
 
@@ -68,6 +71,7 @@ static float value_at(const struct image *image, const char *at) {
     switch (image->depth) {
     case DEPTH_BYTE: return *(const unsigned char *)at / 255.0f;
     case DEPTH_SHORT: memcpy(&code, at, sizeof code); return code / 65535.0f;
+    case DEPTH_HALF: memcpy(&code, at, sizeof code); return half_to_float(code);
     default: memcpy(&value, at, sizeof value); return value;
     }
 }
@@ -79,7 +83,8 @@ static void put_value(const struct image *image, char *at, float value) {
         return;
     }
     uint16_t code = 0; /* also of NaN, which compares false */
-    if (value >= 1) code = (uint16_t)most;
+    if (image->depth == DEPTH_HALF) code = half_of_float(value);
+    else if (value >= 1) code = (uint16_t)most;
     else if (value > 0) code = (uint16_t)(value * most + 0.5f);
     if (image->depth == DEPTH_BYTE) *(unsigned char *)at = (unsigned char)code;
     else memcpy(at, &code, sizeof code);
@@ -100,6 +105,10 @@ void image_read(const struct image *image, int x, int y, int count, float *rgba)
         for (int i = 0; image->depth == DEPTH_SHORT && i < count * 4; i++) {
             memcpy(&code, at + (size_t)i * sizeof code, sizeof code);
             rgba[i] = code / 65535.0f;
+        }
+        for (int i = 0; image->depth == DEPTH_HALF && i < count * 4; i++) {
+            memcpy(&code, at + (size_t)i * sizeof code, sizeof code);
+            rgba[i] = half_to_float(code);
         }
         return;
     }

@@ -7,7 +7,7 @@
 
 #include "ofx_abi.h"
 
-enum depth { DEPTH_BYTE, DEPTH_SHORT, DEPTH_FLOAT };
+enum depth { DEPTH_BYTE, DEPTH_SHORT, DEPTH_HALF, DEPTH_FLOAT };
 
 struct image {
     OfxPropertySetHandle handle;
@@ -30,12 +30,12 @@ size_t image_pixel_bytes(const struct image *image);
 /* Where the pixel lies; x and y within the bounds. */
 void *image_at(const struct image *image, int x, int y);
 
-/* `count` pixels from (x, y) on as RGBA floats, codes divided by the depth's largest: alpha of RGB
- * is 1, colour of alpha images is 0. */
+/* `count` pixels from (x, y) on as RGBA floats, whole numbers divided by the depth's largest: alpha of
+ * RGB is 1, colour of alpha images is 0. */
 void image_read(const struct image *image, int x, int y, int count, float *rgba);
 
-/* The same way back: integers are clipped and rounded to nearest, NaN is 0. An image of alpha gets
- * the alpha alone. */
+/* The same way back: integers are clipped and rounded to nearest, NaN is 0 in them; halves are the
+ * nearest, of two the even one. An image of alpha gets the alpha alone. */
 void image_write(const struct image *image, int x, int y, int count, const float *rgba);
 
 /* Set the pixels of `window` to those of the source, and to 0 where it has none. */

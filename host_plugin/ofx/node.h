@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "engine.h"
 #include "image.h"
 #include "json.h"
 #include "ofx_abi.h"
@@ -19,6 +20,7 @@ struct suites {
     const OfxParameterSuiteV1 *params;
     const OfxMessageSuiteV1 *message;  /* of one of the two, or of none */
     const OfxMessageSuiteV2 *message2;
+    bool manages_color;     /* this host says what its pixels are, as OpenFX 1.5 lets it */
     bool floats_are_linear; /* this host works scene-linear wherever it works in float */
 };
 extern struct suites suites;
@@ -47,10 +49,28 @@ bool values_are_identity(const struct values *values);
 /* Whether there is nothing to swap with: the matte is 0 everywhere. */
 bool values_are_idle(const struct values *values);
 
-/* The frame's members of the worker's merge message. x, y: the face point, 0 to 1 of the frame from
- * its top left. */
-void values_add_fields(const struct values *values, OfxTime time, enum depth depth, double x,
+/* The frame's members of the worker's merge message. color: as color_of gives it. x, y: the face
+ * point, 0 to 1 of the frame from its top left. */
+void values_add_fields(const struct values *values, OfxTime time, const char *color, double x,
                        double y, struct text *fields);
+
+/* Whether a host of these properties tells the colors of its clips. */
+bool color_is_managed_by(OfxPropertySetHandle host);
+
+/* Say in the descriptor that the node listens to that. */
+void color_describe(OfxPropertySetHandle set);
+
+/* The worker's word for what the source's numbers are. `note` has NOTE_ROOM bytes and gets what the
+ * user should know: that the host names a space which the engine does not have. */
+const char *color_of(const struct values *values, const struct instance *instance, enum depth depth,
+                     char *note);
+
+/* Ask for a source in a space that the engine has; false where there is nothing to ask for. */
+bool color_prefer(const struct values *values, const struct instance *instance,
+                  OfxPropertySetHandle out);
+
+/* Answer what the output's color is. */
+OfxStatus color_of_output(const struct instance *instance, OfxPropertySetHandle out);
 
 /* Describe the node, and its clips and parameters in one context. */
 OfxStatus describe(OfxImageEffectHandle effect);

@@ -37,6 +37,7 @@ static OfxStatus load(void) {
     pthread_mutex_lock(&lock);
     if (loaded != host) { /* else others may read them just now */
         suites = found;
+        suites.manages_color = color_is_managed_by(host->host);
         suites.floats_are_linear = works_in_linear();
         loaded = host;
     }
@@ -150,14 +151,17 @@ static OfxStatus regions_of_interest(struct instance *instance, OfxPropertySetHa
 /* Outputs that write an alpha of their own say what it means; others keep the source's. */
 static OfxStatus clip_preferences(struct instance *instance, OfxPropertySetHandle out) {
     struct values values;
-    values_read(&values, instance, 0); /* the output does not animate */
+    values_read(&values, instance, 0); /* neither output nor color animates */
     int output = (int)values.number[ROW_OUTPUT];
+    bool asks = color_prefer(&values, instance, out);
     values_free(&values);
-    if (output != OUTPUT_FACE && output != OUTPUT_SOURCE_WITH_MATTE) return kOfxStatReplyDefault;
-    suites.props->propSetString(out, kOfxImageEffectPropPreMultiplication, 0,
-                                output == OUTPUT_FACE ? kOfxImagePreMultiplied
-                                                      : kOfxImageUnPreMultiplied);
-    return kOfxStatOK;
+    if (output == OUTPUT_FACE || output == OUTPUT_SOURCE_WITH_MATTE) {
+        suites.props->propSetString(out, kOfxImageEffectPropPreMultiplication, 0,
+                                    output == OUTPUT_FACE ? kOfxImagePreMultiplied
+                                                          : kOfxImageUnPreMultiplied);
+        asks = true;
+    }
+    return asks ? kOfxStatOK : kOfxStatReplyDefault;
 }
 
 static OfxStatus act_on_instance(const char *action, OfxImageEffectHandle effect,
@@ -171,6 +175,8 @@ static OfxStatus act_on_instance(const char *action, OfxImageEffectHandle effect
         return regions_of_interest(instance, in, out);
     if (strcmp(action, kOfxImageEffectActionGetClipPreferences) == 0)
         return clip_preferences(instance, out);
+    if (strcmp(action, kOfxImageEffectActionGetOutputColourspace) == 0)
+        return color_of_output(instance, out);
     if (strcmp(action, kOfxActionInstanceChanged) == 0) {
         message_clear(instance); /* some hosts do not render again before */
         return kOfxStatOK;
@@ -189,6 +195,7 @@ static OfxStatus act(const char *action, const void *handle, OfxPropertySetHandl
     static const char *const of_instances[] = {
         kOfxImageEffectActionRender, kOfxImageEffectActionIsIdentity,
         kOfxImageEffectActionGetRegionsOfInterest, kOfxImageEffectActionGetClipPreferences,
+        kOfxImageEffectActionGetOutputColourspace,
         kOfxActionInstanceChanged, kOfxActionDestroyInstance, NULL};
     static const char *const nothing_to_do[] = {kOfxActionUnload,
                                                 kOfxImageEffectActionBeginSequenceRender,
@@ -216,7 +223,7 @@ static OfxPlugin plugin = {
     .apiVersion = 1,
     .pluginIdentifier = "org.facegraft.faceswap", /* projects and caches hang on it: never changed */
     .pluginVersionMajor = 1,
-    .pluginVersionMinor = 0, /* raised when parameters are added */
+    .pluginVersionMinor = 1, /* raised when parameters are added */
     .setHost = set_host,
     .mainEntry = act,
 };

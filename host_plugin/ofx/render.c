@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine.h"
 #include "node.h"
 
 enum { MAX_SIDE = 16384 }; /* of a frame the engine takes */
@@ -72,11 +71,13 @@ static bool put_matte(const struct frame *frame, float *to, float *row, float *p
 
 static double unit(double value) { return value >= 1 ? 1 : value > 0 ? value : 0; }
 
-static void add_fields(const struct frame *frame, struct text *fields) {
+/* `note`: as color_of. */
+static void add_fields(const struct frame *frame, struct text *fields, char *note) {
     const struct image *source = &frame->source;
     double x = frame->values.number[ROW_FACE_POINT] * frame->scale_x / source->pixel_aspect;
     double y = frame->values.point_y * frame->scale_y;
-    values_add_fields(&frame->values, frame->time, source->depth,
+    values_add_fields(&frame->values, frame->time,
+                      color_of(&frame->values, frame->instance, source->depth, note),
                       unit((x - source->bounds.x1) / image_width(source)),
                       unit((source->bounds.y2 - y) / image_height(source)), fields);
 }
@@ -177,6 +178,30 @@ static void compose(const struct frame *frame, const struct layer *layer, float 
 
 /* --- a frame ------------------------------------------------------------------------------------ */
 
+/* Have the engine swap the frame's faces and write what it answers. The room is that of compose. */
+static enum outcome ask_engine(const struct frame *frame, float *row, float *layer_row, float *plane,
+                               char *note, char *error) {
+    void *effect = frame->instance->effect;
+    bool matte = takes_mask_as_matte(frame), same_matte = false;
+    struct connection *connection;
+    struct layer layer;
+    struct text fields = {0};
+    char color_note[NOTE_ROOM];
+    enum outcome outcome = engine_take(image_width(&frame->source), image_height(&frame->source),
+                                       matte, is_aborted, effect, &connection, error);
+    if (outcome != ENGINE_DONE) return outcome;
+    bool same = put_frame(&frame->source, engine_frame(connection), row);
+    if (matte) same_matte = put_matte(frame, engine_matte(connection), row, plane);
+    add_fields(frame, &fields, color_note);
+    outcome = engine_merge(connection, &fields, same, same_matte, is_aborted, effect, &layer, note,
+                           error);
+    if (outcome == ENGINE_DONE) compose(frame, &layer, row, layer_row, plane);
+    if (color_note[0] != 0) memcpy(note, color_note, NOTE_ROOM); /* wrong colors weigh more */
+    text_free(&fields);
+    engine_give(connection);
+    return outcome;
+}
+
 static enum outcome swap(const struct frame *frame, float *rows, char *note, char *error) {
     int width = image_width(&frame->source), height = image_height(&frame->source);
     float *row = rows, *layer_row = rows + (size_t)width * 4, *plane = rows + (size_t)width * 8;
@@ -189,22 +214,8 @@ static enum outcome swap(const struct frame *frame, float *rows, char *note, cha
                  height, MAX_SIDE);
         return ENGINE_FAILED;
     }
-    void *effect = frame->instance->effect;
-    bool matte = takes_mask_as_matte(frame), same_matte = false;
-    struct connection *connection;
-    struct layer layer;
-    struct text fields = {0};
-    enum outcome outcome = engine_take(width, height, matte, is_aborted, effect, &connection, error);
-    if (outcome != ENGINE_DONE) return outcome;
-    bool same = put_frame(&frame->source, engine_frame(connection), row);
-    if (matte) same_matte = put_matte(frame, engine_matte(connection), row, plane);
-    add_fields(frame, &fields);
-    outcome = engine_merge(connection, &fields, same, same_matte, is_aborted, effect, &layer, note,
-                           error);
-    if (outcome == ENGINE_DONE) compose(frame, &layer, row, layer_row, plane);
-    text_free(&fields);
-    engine_give(connection);
-    return outcome;
+    enum outcome outcome = ask_engine(frame, row, layer_row, plane, note, error);
+    return outcome == ENGINE_LOST ? ask_engine(frame, row, layer_row, plane, note, error) : outcome;
 }
 
 /* What a frame that could not be swapped does, its picture being passed through. */
@@ -233,7 +244,7 @@ static OfxStatus render_frame(struct frame *frame) {
         message_clear(frame->instance);
         if (note[0] != 0) message_note(frame->instance, note);
         status = kOfxStatOK;
-    } else if (outcome == ENGINE_FAILED) {
+    } else if (outcome != ENGINE_STOPPED) {
         status = fail(frame, error);
     }
     values_free(&frame->values);

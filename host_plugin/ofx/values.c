@@ -145,19 +145,12 @@ static void add_faceset(const struct values *values, long long frame, struct tex
     text_free(&key);
 }
 
-static const char *color_of(const struct values *values, enum depth depth) {
-    int color = (int)values->number[ROW_INPUT_COLOR];
-    bool linear = depth == DEPTH_FLOAT && suites.floats_are_linear;
-    if (color == INPUT_COLOR_AUTO) color = linear ? INPUT_COLOR_SCENE_LINEAR : INPUT_COLOR_DISPLAY;
-    return ROWS[ROW_INPUT_COLOR].choices[color];
-}
-
-void values_add_fields(const struct values *values, OfxTime time, enum depth depth, double x,
+void values_add_fields(const struct values *values, OfxTime time, const char *color, double x,
                        double y, struct text *fields) {
     double frame = floor(time + 0.5);
     if (!(frame > -1e9)) frame = -1e9;
     if (frame > 1e9) frame = 1e9;
-    add_text_field(fields, "color", color_of(values, depth));
+    add_text_field(fields, "color", color);
     add_text_field(fields, "model", values->text[ROW_MODEL]);
     add_text_field(fields, "segmenter", values->text[ROW_SEGMENTER]);
     add_text_field(fields, "enhancer", values->text[ROW_ENHANCER]);

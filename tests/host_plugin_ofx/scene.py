@@ -21,7 +21,7 @@ from tests.engine.tiny_dfm import write_dfm
 
 WIDTH, HEIGHT = 120, 90
 FRAMES = 6
-LARGEST = {"u1": 255, "u2": 65535, "f4": 1}
+LARGEST = {"u1": 255, "u2": 65535, "f2": 1, "f4": 1}
 # two faces; the second is smaller
 PLACES = ((42, 46, 40), (95, 30, 24))
 
@@ -81,8 +81,8 @@ def codes(dtype: str, channels: int = 4, frame: int = 0) -> np.ndarray:
     rgb = np.roll(make_image(HEIGHT, WIDTH), 2 * frame, axis=1)
     alpha = np.linspace(1, 0.2, WIDTH, dtype=np.float32)[None, :, None].repeat(HEIGHT, axis=0)
     rgba = np.concatenate([rgb, alpha], axis=2)[..., :channels]
-    if dtype == "f4":
-        return rgba.astype(np.float32)
+    if dtype[0] == "f":
+        return rgba.astype(dtype)
     return np.round(rgba * LARGEST[dtype]).astype(dtype)
 
 

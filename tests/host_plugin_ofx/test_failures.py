@@ -229,21 +229,47 @@ def test_a_worker_killed_between_frames_is_replaced_without_a_word(host, scene: 
     assert second != first and state_of(first) == ""
 
 
-def test_a_worker_killed_while_it_works_fails_that_frame_and_the_next_is_right(
-    host, scene: Scene, folder
-):
-    """The frame shows its source; the dead process is collected."""
+def test_a_worker_killed_while_it_works_costs_no_frame(host, scene: Scene, folder):
+    """A fresh one gets the frame, to the bit what the first would have given; nothing is said."""
+    _, _, _, expected = render(host, scene.values(erode=5.0))
     assert render(host, scene.values())[0] == OK
     pid = frozen(folder)
     thread, results = in_thread(lambda: render(host, scene.values(erode=5.0)))
-    time.sleep(0.3)  # most likely it waits for its answer now; if not, the next assertion is looser
+    time.sleep(0.3)  # most likely it waits for its answer now; if not, it is replaced before
     os.kill(pid, signal.SIGKILL)
     thread.join(PATIENCE_S)
-    ((status, messages, source, output),) = results
-    if status != OK:
-        assert "engine" in messages[0] and np.array_equal(output, source)
-    assert render(host, scene.values(erode=6.0))[0] == OK
+    ((status, messages, _, output),) = results
+    assert status == OK and not messages and np.array_equal(output, expected)
     assert state_of(pid) == "" and len(children(folder)) == 1
+
+
+DYING_WORKER = """#!/bin/sh
+echo started >> "{starts}"
+shift 3
+exec "{python}" -P -c '
+import os, sys
+from facegraft.worker import server, service
+service.MergeService.merge = lambda *args, **options: os._exit(7)
+server.main(sys.argv[1:])
+' "$@"
+"""
+
+
+def test_a_worker_that_dies_of_every_frame_is_tried_twice_and_told(
+    fresh_library, scene: Scene, own_folder, tmp_path, monkeypatch
+):
+    """The source shows; the frame after it is tried once, and the ones after that have to wait."""
+    starts, script = tmp_path / "starts", tmp_path / "python"
+    script.write_text(DYING_WORKER.format(starts=starts, python=sys.executable))
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("FACEGRAFT_PYTHON", str(script))
+    host = OfxHost(fresh_library)
+    for tries in (2, 3):
+        status, (message,), source, output = render(host, scene.values())
+        assert status == FAILED and np.array_equal(output, source)
+        assert "died while it worked" in message and "exit status 7" in message
+        assert len(starts.read_text().split()) == tries
+    assert not left_over(own_folder) and not children(own_folder)
 
 
 def test_a_worker_that_never_answers_is_ended_after_the_time_limit(

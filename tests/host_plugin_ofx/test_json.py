@@ -63,8 +63,8 @@ class Value(ctypes.Structure):
 @pytest.fixture(scope="module")
 def library_path(tmp_path_factory, compiler) -> Path:
     target = tmp_path_factory.mktemp("json") / "json.so"
-    source = build_ofx_bundle.SOURCES / "json.c"
-    command = [*compiler, "-std=c11", "-O1", "-shared", "-fPIC", str(source), "-o", str(target)]
+    sources = [str(build_ofx_bundle.SOURCES / name) for name in ("json.c", "text.c")]
+    command = [*compiler, "-std=c11", "-O1", "-shared", "-fPIC", *sources, "-o", str(target)]
     subprocess.run(command, check=True, timeout=120)
     return target
 

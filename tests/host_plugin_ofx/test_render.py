@@ -9,8 +9,8 @@ from facegraft.media.working_space import open_space
 from facegraft_cli.ofx_host import FILTER, GENERAL, OK, OfxHost, Picture
 from tests.host_plugin_ofx.scene import HEIGHT, LARGEST, WIDTH, Scene, codes, unit
 
-# codes: half a code of rounding, and what two orders of float sums differ by
-CLOSE = {"u1": 0.51, "u2": 0.9, "f4": 2e-6}
+# codes: half a code of rounding (of halves, up to 1), and what two orders of float sums differ by
+CLOSE = {"u1": 0.51, "u2": 0.9, "f2": 2**-12 + 2e-6, "f4": 2e-6}
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +38,13 @@ def like(source: Picture, fill: float = 9) -> Picture:
 def assert_close(found: np.ndarray, expected: np.ndarray) -> None:
     """`expected`: 0 to 1, of codes of `found`; values above the largest code are clipped."""
     depth = found.dtype.str[1:]
-    limit = 1e9 if depth == "f4" else 1
-    wanted = np.clip(expected, 0 if depth != "f4" else -1e9, limit) * LARGEST[depth]
+    wanted = expected if depth[0] == "f" else np.clip(expected, 0, 1) * LARGEST[depth]
     assert np.abs(found.astype(np.float64) - wanted).max() <= CLOSE[depth]
 
 
 @pytest.mark.parametrize(
     ("dtype", "channels", "top_first"),
-    list(itertools.product(("u1", "u2", "f4"), (3, 4), (False, True))),
+    list(itertools.product(("u1", "u2", "f2", "f4"), (3, 4), (False, True))),
 )
 def test_every_depth_and_layout_gives_the_engine_s_own_pixels(
     host, scene: Scene, dtype, channels, top_first
@@ -111,6 +110,10 @@ def test_float_of_a_linear_host_is_scene_linear_and_integers_are_display(
     chosen = rendered(host, Picture.of(pixels), scene.values(input_color="display")).pixels
     assert np.abs(chosen[..., :3] - shown).max() < 1e-5
     assert np.abs(auto - shown).max() > 0.01
+    half = codes("f2")
+    out = rendered(host, Picture.of(half), scene.values()).pixels[..., :3]
+    shown = scene.merged(space.to_display(np.ascontiguousarray(unit(half)[..., :3])))[0]
+    assert_close(out, space.from_display(shown))
     integers = codes("u2")
     out = rendered(host, Picture.of(integers), scene.values()).pixels
     assert_close(out[..., :3], scene.merged(unit(integers)[..., :3])[0])

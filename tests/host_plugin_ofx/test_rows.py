@@ -96,14 +96,11 @@ def test_a_filter_has_one_input_and_the_general_node_a_mask(host):
 
 
 def test_the_node_describes_what_it_can(host):
-    """Whole frames, from any thread, byte, short and float."""
+    """Whole frames, from any thread, byte, short, half and float."""
     found = host.descriptor.properties.values
     assert found["OfxImageEffectPropSupportedContexts"] == [FILTER, GENERAL]
-    assert [d[11:] for d in found["OfxImageEffectPropSupportedPixelDepths"]] == [
-        "Byte",
-        "Short",
-        "Float",
-    ]
+    depths = [name[11:] for name in found["OfxImageEffectPropSupportedPixelDepths"]]
+    assert depths == ["Byte", "Short", "Half", "Float"]
     assert found["OfxImageEffectPluginRenderThreadSafety"] == ["OfxImageEffectRenderFullySafe"]
     assert found["OfxImageEffectPropSupportsTiles"] == [0]
     assert found["OfxImageEffectPropSupportsMultiResolution"] == [1]
