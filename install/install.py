@@ -67,7 +67,7 @@ def _run(arguments: argparse.Namespace) -> int:
             blender.ensure(arguments.blender, environment.ensure(cpu=arguments.cpu))
         elif arguments.command == "test":
             with environment.stage("environment"):
-                python = environment.ensure(cpu=arguments.cpu)
+                python = environment.ensure(fan=True, cpu=arguments.cpu)
             with environment.stage("bpy"):
                 blender.ensure_bpy(python)
             return checks.run_all(environment.python_of(blender.VENV_BLENDER))

@@ -125,7 +125,8 @@ def test_peaks_are_found_to_a_quarter_of_a_cell() -> None:
 @needs_weights
 @pytest.mark.slow
 def test_the_librarys_own_network_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    models = pytest.importorskip("face_alignment.models")
+    why = "face_alignment is not installed: python3 install/install.py env --fan"
+    models = pytest.importorskip("face_alignment.models", reason=why)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     checkpoint = tmp_path / "hub" / "checkpoints" / FILE
     checkpoint.parent.mkdir(parents=True)
