@@ -229,7 +229,11 @@ def test_seats_are_those_of_a_merge_of_the_clip(client, tmp_path):
     frames = [np.roll(still, 2 * n, axis=1) for n in range(4)]
     clip = ClipFaces(
         {
-            n: (replace(face_at(0, 0, 1), landmarks=points + np.float32([2 * n, 0]), track=0),)
+            n: (
+                replace(
+                    face_at(0, 0, 1), landmarks=points + np.array([2 * n, 0], np.float32), track=0
+                ),
+            )
             for n in range(4)
         }
     )
