@@ -6,7 +6,7 @@ import pytest
 from facegraft.media.color import srgb_encode
 from facegraft.media.working_space import WorkingSpace, open_space
 from facegraft.worker import layer as layers
-from facegraft.worker.layer import Pasted, detection_image, display_image
+from facegraft.worker.layer import detection_image, display_image
 
 LINEAR, DISPLAY = open_space("linear_rec709"), open_space("display")
 SPACES = [LINEAR, DISPLAY, open_space("acescg")]
@@ -35,8 +35,7 @@ def patch_layer(
     out = np.full((*matte.shape, 4), np.nan, np.float32)
     height, width = matte.shape
     below = display_image(rgba, space, (0, 0, width, height))
-    decoded = None if face is None else space.from_display(face)
-    layers.patch_layer(rgba, Pasted(below, face, decoded), matte, space, out)
+    layers.patch_layer(rgba, below, face, matte, space, out)
     return out
 
 
@@ -140,6 +139,22 @@ def test_the_quick_way_of_one_face_equals_the_way_of_many(space, has_alpha):
         np.testing.assert_allclose(
             patch_layer(rgba, laid, matte, space), expected, rtol=1e-4, atol=2e-5
         )
+
+
+@pytest.mark.parametrize("space", [LINEAR, DISPLAY], ids=lambda s: s.name)
+@pytest.mark.parametrize("top, left, bottom, right", [(2, 3, 6, 9), (0, 0, 8, 1), (7, 11, 8, 12)])
+def test_around_a_matte_smaller_than_the_rectangle_the_layer_is_zero(
+    space, top, left, bottom, right, monkeypatch
+):
+    """In bands that hold none of it, and beside it in those that do."""
+    rgba, matte = picture(0.2, 1), np.zeros((8, 12), np.float32)
+    matte[top:bottom, left:right] = 0.5
+    for band_px in (1, 24, 1 << 14):
+        monkeypatch.setattr(layers, "_BAND_PX", band_px)
+        for laid in (np.full((8, 12, 3), 0.9, np.float32), None):
+            layer = patch_layer(rgba, laid, matte, space)
+            assert np.array_equal(layer[..., 3], matte)
+            assert np.array_equal(layer[..., :3].any(axis=2), matte > 0)
 
 
 def test_a_layer_is_the_same_however_many_rows_a_band_has(monkeypatch):

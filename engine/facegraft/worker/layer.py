@@ -12,7 +12,7 @@ upstream alpha is 0 hold no picture to swap: the layer is 0 there.
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -20,22 +20,13 @@ import numpy as np
 from facegraft.media.working_space import WorkingSpace
 from facegraft.merge.geometry import Rect, finite
 
-_BAND_PX = 1 << 15  # of a band of rows: its pictures stay in a core's second cache
+_BAND_PX = 1 << 14  # of a band of rows: its pictures stay in a core's second cache
 _THREADS = min(4, os.cpu_count() or 1)  # memory is the limit beyond
 _POOL = ThreadPoolExecutor(_THREADS, "layer")
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pasted:
-    """One face of a layer, all of it (h, w, 3) float32.
-
-    below: the display-referred frame, straight. face: what is laid on it; decoded: the same in the
-    host's space. Both None leave the frame as it is.
-    """
-
-    below: np.ndarray
-    face: np.ndarray | None
-    decoded: np.ndarray | None
+Window = tuple[slice, slice]
+# a window's display-referred picture, given its matte and one minus that, thrice
+Paint = Callable[[Window, np.ndarray, np.ndarray], np.ndarray]
 
 
 def detection_image(rgba: np.ndarray, space: WorkingSpace) -> np.ndarray:
@@ -62,88 +53,91 @@ def face_layer(
     merged: (h, w, 3) float32 display-referred, straight, as the merge gave it.
     matte:  (h, w) float32 0..1.
     """
-
-    def fill(band: slice) -> None:
-        upstream, coverage = _straight(rgba[band])
-        alpha = _shown(rgba[band], matte[band], coverage)
-        upstream *= _tripled(1 - alpha)
-        _write(space.from_display(merged[band]) - upstream, alpha, coverage, out[band])
-
-    _in_bands(fill, matte.shape)
+    _in_bands(partial(_fill, rgba, matte, lambda at, *_: merged[at], space, out), matte, out)
 
 
 def patch_layer(
-    rgba: np.ndarray, pasted: Pasted, matte: np.ndarray, space: WorkingSpace, out: np.ndarray
-) -> None:
-    """The same of one face: only where the matte is neither 0 nor 1 is colour converted.
-
-    rgba, matte, out: as `face_layer`; `matte` is the face's alpha.
-    """
-
-    def fill(band: slice) -> None:
-        coverage = _coverage(rgba[band])
-        alpha = _shown(rgba[band], matte[band], coverage)
-        if pasted.face is None or pasted.decoded is None:
-            _write(_straight(rgba[band])[0] * _tripled(alpha), alpha, coverage, out[band])
-            return
-        rgb = pasted.decoded[band] * _tripled(alpha)
-        if not space.is_display:
-            places = np.flatnonzero((alpha > 0) & (alpha < 1))
-            if len(places):
-                below, face = pasted.below[band], pasted.face[band]
-                _mend(rgb, places, alpha, rgba[band], below, face, coverage, space)
-        _write(rgb, alpha, coverage, out[band])
-
-    _in_bands(fill, matte.shape)
-
-
-def _mend(
-    rgb: np.ndarray,
-    places: np.ndarray,
-    alpha: np.ndarray,
     rgba: np.ndarray,
     below: np.ndarray,
-    face: np.ndarray,
-    coverage: np.ndarray | None,
+    face: np.ndarray | None,
+    alpha: np.ndarray,
     space: WorkingSpace,
+    out: np.ndarray,
 ) -> None:
-    """Write into `rgb`, at its flat `places`, what blending in display space gives: colour times
-    alpha is that of hard edges alone."""
-    part = _tripled(np.take(alpha, places)[:, None])[:, 0]
+    """The same of one face, which need not be merged first.
+
+    rgba, out: as `face_layer`. below, face: (h, w, 3) float32, the display-referred frame,
+    straight and finite, and what is laid on it; None leaves the frame as it is. alpha: (h, w)
+    float32 0..1, the face's.
+    """
+    if face is None:
+        _in_bands(partial(_fill_unchanged, rgba, alpha, out), alpha, out)
+    elif space.is_display:
+        _in_bands(partial(_fill_plain, rgba, face, alpha, out), alpha, out)
+    else:
+
+        def blended(at: Window, part: np.ndarray, rest: np.ndarray) -> np.ndarray:
+            part *= face[at]
+            picture = below[at] * rest
+            picture += part
+            return picture
+
+        _in_bands(partial(_fill, rgba, alpha, blended, space, out), alpha, out)
+
+
+def _fill(
+    rgba: np.ndarray,
+    matte: np.ndarray,
+    paint: Paint,
+    space: WorkingSpace,
+    out: np.ndarray,
+    at: Window,
+) -> None:
+    """One window of a layer: what is painted, in the host's space, less what upstream adds."""
+    upstream, coverage = _straight(rgba[at])
+    alpha = _shown(rgba[at], matte[at], coverage)
+    part = _tripled(alpha)
     rest = 1 - part
-    blended = _taken(below, places)
-    blended *= rest
-    part *= _taken(face, places)
-    blended += part
-    upstream = finite(_taken(rgba, places)[:, :3])
-    if coverage is not None:
-        upstream = upstream / _taken(coverage, places)
-    rest *= upstream
-    mended = space.from_display(blended) - rest
-    # as pixels of 12 bytes: numpy moves rows of three values four times slower
-    np.put(rgb.view("V12"), places, np.ascontiguousarray(mended).view("V12"))
+    upstream *= rest
+    rgb = space.from_display(paint(at, part, rest)) - upstream
+    _write(rgb, alpha, coverage, out[at])
 
 
-def _taken(pixels: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """(n, C): the pixels at flat places of (h, w, C)."""
-    return np.take(pixels.reshape(-1, pixels.shape[-1]), places, axis=0)
+def _fill_unchanged(rgba: np.ndarray, matte: np.ndarray, out: np.ndarray, at: Window) -> None:
+    """One window of a layer that shows what upstream shows."""
+    rgb, coverage = _straight(rgba[at])
+    alpha = _shown(rgba[at], matte[at], coverage)
+    _write(rgb * _tripled(alpha), alpha, coverage, out[at])
 
 
-def decoded(face: np.ndarray, space: WorkingSpace) -> np.ndarray:
-    """(h, w, 3) float32: a display-referred picture in the host's space."""
-    result = np.empty_like(face)
+def _fill_plain(
+    rgba: np.ndarray,
+    face: np.ndarray,
+    matte: np.ndarray,
+    out: np.ndarray,
+    at: Window,
+) -> None:
+    """One window of a face's layer where nothing is converted: the frame below cancels out."""
+    coverage = _coverage(rgba[at])
+    alpha = _shown(rgba[at], matte[at], coverage)
+    _write(face[at] * _tripled(alpha), alpha, coverage, out[at])
 
-    def fill(band: slice) -> None:
-        result[band] = space.from_display(face[band])
 
-    _in_bands(fill, face.shape)
-    return result
+def _in_bands(fill: Callable[[Window], None], matte: np.ndarray, out: np.ndarray) -> None:
+    """Call `fill` with the windows of `matte` that hold any of it; the rest of `out` becomes 0."""
 
+    def band(rows: slice) -> None:
+        x, y, width, height = cv2.boundingRect((matte[rows] > 0).view(np.uint8))
+        top, bottom = rows.start + y, rows.start + y + height
+        out[rows.start : top] = out[bottom : rows.stop] = 0
+        if width:
+            out[top:bottom, :x] = out[top:bottom, x + width :] = 0
+            fill(np.s_[top:bottom, x : x + width])
 
-def _in_bands(fill: Callable[[slice], None], shape: tuple[int, ...]) -> None:
-    rows = max(1, _BAND_PX // shape[1])
-    bands = [slice(top, top + rows) for top in range(0, shape[0], rows)]
-    for _ in _POOL.map(fill, bands):
+    height, width = matte.shape
+    rows = max(1, _BAND_PX // width)
+    bands = [slice(top, min(top + rows, height)) for top in range(0, height, rows)]
+    for _ in _POOL.map(band, bands):
         pass
 
 

@@ -173,7 +173,7 @@ class MergeService:
                 watch.move("merge", "inference", inferred)
                 cached["inference"] = "prediction" not in keep.ran
                 if patches:
-                    roi, part = _layer_of(rgba, image, patches, request.space, keep, out)
+                    roi, part = _layer_of(rgba, image, patches, request.space, out)
                 watch.lap("layer")
             return Outcome(part, roi, found, cached, watch.ms, digest, matte_digest, notes)
 
@@ -274,7 +274,6 @@ def _layer_of(
     image: np.ndarray,
     patches: Sequence[Patch],
     space: WorkingSpace,
-    keep: PictureKeeper,
     out: np.ndarray | None,
 ) -> tuple[Rect, np.ndarray]:
     """The rectangle around all patches, and its layer (h, w, 4)."""
@@ -288,8 +287,7 @@ def _layer_of(
     part = room[: height * width * 4].reshape(height, width, 4)
     if len(patches) == 1:
         patch = patches[0]
-        pasted = layer.Pasted(image[window], patch.face, _decoded(patch, space, keep))
-        layer.patch_layer(rgba[window], pasted, patch.alpha, space, part)
+        layer.patch_layer(rgba[window], image[window], patch.face, patch.alpha, space, part)
     else:
         merged = image[window].copy()
         matte = np.zeros((height, width), np.float32)
@@ -308,16 +306,6 @@ def _coarse(rect: Rect, shape: tuple[int, ...]) -> Rect:
     step = _REACH_STEP
     grown = (x0 // step * step, y0 // step * step, -(-x1 // step) * step, -(-y1 // step) * step)
     return clipped(grown, shape)
-
-
-def _decoded(patch: Patch, space: WorkingSpace, keep: PictureKeeper) -> np.ndarray | None:
-    """(h, w, 3) the face in the host's space."""
-    face = patch.face
-    if face is None or space.is_display:
-        return face
-    if patch.key is None:
-        return layer.decoded(face, space)
-    return keep(("decoded", patch.key), lambda: layer.decoded(face, space))
 
 
 def _motion_of(given: GivenFace) -> np.ndarray | None:
