@@ -152,7 +152,7 @@ def merge(
     reply = client.merge(frame, model=model, params=params, color=color)
     took = (time.perf_counter() - started) * 1e3
     # a host drops a layer when the next one comes; kept ones would cost fresh memory every time
-    return took, replace(reply, layer=np.empty((0, 0, 4), np.float32))
+    return took, replace(reply, part=np.empty((0, 0, 4), np.float32))
 
 
 def cpu_ms(pid: int) -> float:

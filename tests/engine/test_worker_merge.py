@@ -67,9 +67,25 @@ def test_the_layer_over_the_frame_is_the_merged_frame(client, model_path):
     outside = reply.layer[..., 3] == 0
     assert outside.any() and np.array_equal(out[outside], rgba[..., :3][outside])
     x0, y0, x1, y1 = reply.roi
-    beyond = reply.layer.copy()
+    beyond = reply.layer
     beyond[y0:y1, x0:x1] = 0
-    assert not beyond.any() and reply.layer[y0:y1, x0:x1].any()
+    assert not beyond.any() and np.array_equal(reply.layer[y0:y1, x0:x1], reply.part)
+
+
+def test_a_part_is_laid_by_its_place_and_stays_when_the_next_one_comes(client, model_path):
+    """Where a host lays it in place it gives the whole layer's composite; without a face, or with
+    nothing to show, it is empty."""
+    rgba = frame()
+    reply = merged_by(client, rgba, model_path)
+    x0, y0, x1, y1 = reply.roi
+    kept, laid = reply.part.copy(), rgba[..., :3].copy()
+    laid[y0:y1, x0:x1] = composite(reply.part, rgba[y0:y1, x0:x1])
+    assert np.array_equal(laid, composite(reply.layer, rgba))
+    nothing = merged_by(client, rgba, model_path, mix=0.0)
+    assert nothing.part.shape == (0, 0, 4) and nothing.roi == (0, 0, 0, 0)
+    assert nothing.layer.shape == rgba.shape and not nothing.layer.any()
+    merged_by(client, rgba, model_path, mix=0.5)
+    assert np.array_equal(kept, reply.part)
 
 
 def test_the_same_frame_again_is_recognised_and_another_is_not(client, model_path):

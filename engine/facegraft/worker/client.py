@@ -6,7 +6,9 @@ the host's decision.
 
     with WorkerClient.start() as client:
         reply = client.merge(rgba, model="/models/ada.dfm", params={"mix": 1.0}, color="display")
-        out_rgb = reply.layer[..., :3] + rgba[..., :3] * (1 - reply.layer[..., 3:])
+        x0, y0, x1, y1 = reply.roi
+        part, below = reply.part, rgba[y0:y1, x0:x1, :3]
+        below[...] = part[..., :3] + below * (1 - part[..., 3:])
 """
 
 import os
@@ -43,23 +45,34 @@ MERGE_S = 180.0  # the first frame may load the model and the detector as well
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MergeReply:
-    """The face layer of one frame.
+    """The face layer of one frame: its part inside `roi`, since it is zero everywhere else.
 
-    layer: (H, W, 4) float32 premultiplied, in the input's colour space; alpha is the matte.
-           out_rgb = layer_rgb + upstream_rgb * (1 - layer_alpha), out_alpha = upstream alpha.
-           Zero outside `roi` and wherever the matte is.
+    part: (y1 - y0, x1 - x0, 4) float32 premultiplied, in the input's colour space; alpha is the
+          matte, and where that is zero the colour is, too.
+          out_rgb = part_rgb + upstream_rgb * (1 - part_alpha), out_alpha = upstream alpha.
     """
 
-    layer: np.ndarray
+    part: np.ndarray
+    roi: tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels from the top left; all 0 for none
+    size: tuple[int, int]  # width and height of the frame
     face_count: int  # of those that were chosen
     faces: list[dict[str, Any]]  # all of the frame's: landmarks, box, score, track, held, chosen
     notes: list[str]  # sentences for the user: which rows this frame could not follow, and why
     cached: dict[str, bool]  # "detection", "inference": true where it was not run anew
     ms: dict[str, float]  # milliseconds by stage, in the worker
-    roi: tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels from the top left
+
+    @property
+    def layer(self) -> np.ndarray:
+        """(H, W, 4) float32: the layer of the whole frame, made anew at each call; at 1080p that
+        takes as long as many a change of a control, so hosts that can lay a part do so."""
+        width, height = self.size
+        x0, y0, x1, y1 = self.roi
+        whole = np.zeros((height, width, 4), np.float32)
+        whole[y0:y1, x0:x1] = self.part
+        return whole
 
     def __repr__(self) -> str:
-        height, width = self.layer.shape[:2]
+        width, height = self.size
         return f"MergeReply({width}x{height}, {self.face_count} faces, roi {self.roi}, {self.ms})"
 
 
@@ -210,17 +223,18 @@ class WorkerClient:
             if matte is not None:
                 self._last["matte"] = (width, height)
             x0, y0, x1, y1 = (int(v) for v in reply["roi"])
-            layer = np.zeros((height, width, 4), np.float32)
-            if x1 > x0 and y1 > y0:
-                layer[y0:y1, x0:x1] = mapping.frame(room, x1 - x0, y1 - y0)
+            part = np.empty((y1 - y0, x1 - x0, 4), np.float32)
+            if part.size:
+                part[...] = mapping.frame(room, x1 - x0, y1 - y0)
         return MergeReply(
-            layer,
+            part,
+            (x0, y0, x1, y1),
+            (width, height),
             reply["face_count"],
             reply["faces"],
             reply["notes"],
             reply["cached"],
             reply["ms"],
-            (x0, y0, x1, y1),
         )
 
     def search(
