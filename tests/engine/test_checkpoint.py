@@ -22,15 +22,13 @@ from facegraft.training.checkpoint import (
     Checkpoint,
     checkpoint_bytes,
     load_checkpoint,
-    optimizer_tensors,
-    restore_group,
-    restore_optimizer,
     run_params,
     save_checkpoint,
     set_damaged_aside,
 )
 from facegraft.training.optim import AdaBelief
 from facegraft.training.params import TrainParams
+from facegraft.training.restore import optimizer_tensors, restore_group, restore_optimizer
 from facegraft.training.saves import free_space_warning, list_saves
 from facegraft.training.saves_v1 import V1_NAMES
 from tests.engine.training_faces import tiny_params
@@ -192,13 +190,13 @@ def test_a_future_version_is_refused_even_where_an_older_save_exists(tmp_path):
         load(tmp_path)
 
 
-def write_v1(path: Path, iteration: int) -> None:
+def write_v1(path: Path, iteration: int, version: int = 1) -> None:
     """A save as FaceGraft 0.1 wrote it: one file, header and checksums in its metadata."""
     made = make(iteration)
     tensors = {f"{g}.{name}": t for g, group in made.groups.items() for name, t in group.items()}
     tensors["crops.dst"] = made.crops
     header = {
-        "version": 1, "software": "facegraft 0.1.0", "params": plain_values(made.params),
+        "version": version, "software": "facegraft 0.1.0", "params": plain_values(made.params),
         "iteration": iteration, "seconds": 12.5, "src_digest": "aa", "dst_digest": "bb",
         "last_loss": [0.5, 0.25],
     }  # fmt: skip
@@ -236,6 +234,12 @@ def test_a_damaged_file_of_version_1_falls_back_to_its_previous_one(tmp_path):
     set_damaged_aside(tmp_path, found)
     assert 10 == load(tmp_path).iteration
     assert not last.exists()
+
+
+def test_one_file_of_a_future_version_is_refused_as_such(tmp_path):
+    write_v1(tmp_path / V1_NAMES[0], 20, version=9)
+    with pytest.raises(FutureVersion, match="version 9, and 1 is known; update FaceGraft"):
+        load(tmp_path)
 
 
 def test_an_optimizer_of_version_1_has_made_a_step_per_iteration(tmp_path):

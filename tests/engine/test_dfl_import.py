@@ -13,15 +13,11 @@ from facegraft.model_spec import ModelRecord
 from facegraft.models.amp import AMP
 from facegraft.models.build import SwapNet, build
 from facegraft.models.discriminator import CodeDiscriminator, PatchDiscriminator
-from facegraft.training.checkpoint import (
-    Checkpoint,
-    load_checkpoint,
-    restore_group,
-    restore_optimizer,
-)
+from facegraft.training.checkpoint import Checkpoint, load_checkpoint
 from facegraft.training.dfl_import import import_model
 from facegraft.training.export import export_run
 from facegraft.training.optim import AdaBelief, RMSprop
+from facegraft.training.restore import restore_group, restore_optimizer
 from facegraft.training.run_params import read_params
 from tests.engine.dfl_models import (
     SAEHD_OPTIONS,

@@ -6,27 +6,23 @@ CRC-32 of every tensor is in save.json. Version 1, one file RUN/model.safetensor
 No random state is stored: every random choice of a run is a function of its seed and iteration.
 """
 
-import zlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, overload
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 import facegraft
 from facegraft.controls import parse_values, plain_values
-from facegraft.errors import CheckpointError, ParameterError, WriteError
+from facegraft.errors import CheckpointError, FacegraftError, ParameterError, WriteError
 from facegraft.training.mask_params import MaskTrainParams
 from facegraft.training.params import TrainParams
 from facegraft.training.run_params import P, read_params
+from facegraft.training.save_tensors import read_group, read_v1, write_group
 from facegraft.training.saves import (
     FORMAT_VERSION,
     HEADER_NAME,
-    SUFFIX,
     free_space_warning,
     list_saves,
     new_folder,
@@ -36,10 +32,9 @@ from facegraft.training.saves import (
     set_newer_aside,
     write_header,
 )
-from facegraft.training.saves_v1 import read_v1_header, v1_files
+from facegraft.training.saves_v1 import v1_files
 
 KEEP = 3  # saves; the last can be damaged or diverged, the one before be damaged too
-STEP = "step"  # name of an optimizer's own step count within its group
 _CROPS = "crops"  # file with the export's faces
 # what a save is of, by its options' table: its name in the header, what it is called, its command
 _KINDS = {
@@ -97,14 +92,7 @@ def save_checkpoint(run_folder: Path, checkpoint: Checkpoint, keep: int = KEEP) 
     path = next_save(run_folder, checkpoint.iteration)
     with new_folder(path) as folder:
         for name, tensors in files.items():
-            # dense in row order, whatever the training's memory format; one group at a time, since
-            # each is copied from the GPU
-            dense = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-            try:
-                save_file(dense, folder / f"{name}{SUFFIX}")
-            except SafetensorError as error:  # how it reports a full disk
-                raise WriteError(f"cannot write {path}: {error}; free space") from error
-            header["crc32"][name] = {key: _crc(value) for key, value in dense.items()}
+            header["crc32"][name] = write_group(folder, name, tensors)
         write_header(folder, header)
     remove_old_saves(run_folder, keep)
     return path
@@ -134,10 +122,6 @@ def checkpoint_bytes(checkpoint: Checkpoint) -> int:
     """Size of a save on disk, to a few KiB."""
     tensors = [t for group in checkpoint.groups.values() for t in group.values()]
     return sum(t.numel() * t.element_size() for t in [*tensors, checkpoint.crops])
-
-
-def _crc(value: Tensor) -> int:
-    return zlib.crc32(value.reshape(-1).view(torch.uint8).numpy().data)
 
 
 @overload
@@ -233,30 +217,13 @@ def _read(path: Path, groups: Collection[str] | None, table: type[P]) -> Checkpo
     try:
         wanted = [name for name in header["crc32"] if name != _CROPS]
         wanted = [name for name in wanted if groups is None or name in groups]
-        found = {name: _read_file(path, name, header["crc32"]) for name in [*wanted, _CROPS]}
+        found = {name: read_group(path, name, header["crc32"]) for name in [*wanted, _CROPS]}
         crops = found.pop(_CROPS)["dst"]
         return _checkpoint(header, found, crops, path, table)
     except (KeyError, ValueError, TypeError) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{path / HEADER_NAME} lacks or garbles {error}") from error
-
-
-def _read_file(path: Path, group: str, crcs: Mapping[str, Mapping[str, int]]) -> dict[str, Tensor]:
-    file_path = path / f"{group}{SUFFIX}"
-    try:
-        with safe_open(file_path, framework="pt", device="cpu") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{file_path} is damaged ({error})") from error
-    _check_sums(file_path, tensors, crcs[group])
-    return tensors
-
-
-def _check_sums(path: Path, tensors: Tensors, crcs: Mapping[str, int]) -> None:
-    for name in sorted(tensors.keys() | crcs.keys()):
-        if name not in tensors or crcs.get(name) != _crc(tensors[name]):
-            raise CheckpointError(f"{path} is damaged (tensor {name} fails its checksum)")
 
 
 def _check_kind(path: Path, kind: str, table: type) -> None:
@@ -299,73 +266,11 @@ def _checkpoint(
 
 
 def _read_v1(path: Path, groups: Collection[str] | None, table: type[P]) -> Checkpoint[P]:
-    header, crcs = read_v1_header(path)
     _check_kind(path, "swap", table)
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        _check_sums(path, tensors, crcs)
-        found = {
-            group: {
-                name.removeprefix(f"{group}."): value
-                for name, value in tensors.items()
-                if name.startswith(f"{group}.")
-            }
-            for group in ("net", "optimizer")
-            if groups is None or group in groups
-        }
-        return _checkpoint(header, found, tensors["crops.dst"], path, table)
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
-        if isinstance(error, CheckpointError):
+        header, found, crops = read_v1(path, groups)
+        return _checkpoint(header, found, crops, path, table)
+    except (KeyError, ValueError, TypeError) as error:
+        if isinstance(error, FacegraftError):
             raise
         raise CheckpointError(f"{path} lacks or garbles {error}") from error
-
-
-def optimizer_tensors(optimizer: torch.optim.Optimizer, module: nn.Module) -> dict[str, Tensor]:
-    """The optimizer's state as tensors named PARAMETER.STATE, and its step count."""
-    state = {
-        f"{name}.{key}": value
-        for name, parameter in module.named_parameters()
-        for key, value in optimizer.state.get(parameter, {}).items()
-    }
-    return {STEP: torch.tensor(optimizer.param_groups[0]["step"]), **state}
-
-
-def restore_group(checkpoint: Checkpoint, name: str, module: nn.Module) -> None:
-    """Put a network's weights back. Raises: CheckpointError where they are absent or do not fit."""
-    tensors = _group(checkpoint, name)
-    wanted = {key: tuple(value.shape) for key, value in module.state_dict().items()}
-    found = {key: tuple(value.shape) for key, value in tensors.items()}
-    for key in sorted(wanted.keys() | found.keys()):
-        if wanted.get(key) != found.get(key):
-            raise CheckpointError(
-                f"the save's {key} has shape {found.get(key)}, the network's {wanted.get(key)}; "
-                "the file belongs to another architecture"
-            )
-    module.load_state_dict(dict(tensors))
-
-
-def restore_optimizer(
-    checkpoint: Checkpoint, name: str, optimizer: torch.optim.Optimizer, module: nn.Module
-) -> None:
-    """Put the state and step of the optimizer of `module` back. Raises: as restore_group."""
-    tensors = dict(_group(checkpoint, name))
-    step = tensors.pop(STEP, None)  # version 1 has none: there a step was an iteration
-    for group in optimizer.param_groups:
-        group["step"] = checkpoint.iteration if step is None else int(step)
-    parameters = dict(module.named_parameters())
-    for key, value in tensors.items():
-        owner, _, state = key.rpartition(".")
-        parameter = parameters.get(owner)
-        if parameter is None or parameter.shape != value.shape:
-            raise CheckpointError(f"optimizer state {key} does not fit the networks")
-        # in the parameter's own memory format, as the optimizer made it
-        home = "cpu" if optimizer.defaults.get("on_cpu") else parameter.device
-        optimizer.state[parameter][state] = torch.empty_like(parameter, device=home).copy_(value)
-
-
-def _group(checkpoint: Checkpoint, name: str) -> Tensors:
-    if name not in checkpoint.groups:
-        known = ", ".join(checkpoint.groups)
-        raise CheckpointError(f"{checkpoint.path} holds no {name}; it holds {known}")
-    return checkpoint.groups[name]

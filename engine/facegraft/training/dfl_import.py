@@ -32,10 +32,11 @@ from facegraft.files import write_atomic
 from facegraft.models.build import build
 from facegraft.models.df import DF
 from facegraft.models.discriminator import CodeDiscriminator, PatchDiscriminator
-from facegraft.training.checkpoint import STEP, Checkpoint, load_checkpoint, save_checkpoint
+from facegraft.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from facegraft.training.dfl_options import map_options
 from facegraft.training.history import History
 from facegraft.training.params import TrainParams
+from facegraft.training.restore import STEP
 from facegraft.training.run_params import PARAMS_NAME, to_toml
 
 CROPS = 4  # faces for the export's check, as many as a preview sheet shows

@@ -8,7 +8,8 @@ from facegraft.errors import CheckpointError
 from facegraft.model_spec import ModelRecord
 from facegraft.models.build import build
 from facegraft.models.export import export_dfm
-from facegraft.training.checkpoint import load_checkpoint, restore_group
+from facegraft.training.checkpoint import load_checkpoint
+from facegraft.training.restore import restore_group
 
 
 @dataclass(frozen=True, slots=True)

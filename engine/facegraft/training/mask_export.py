@@ -14,9 +14,10 @@ from facegraft.model_spec import FaceType
 from facegraft.models.export_mask import export_mask_net
 from facegraft.models.mask_build import build_mask_net
 from facegraft.segment import METADATA_KEY
-from facegraft.training.checkpoint import Checkpoint, load_checkpoint, restore_group
+from facegraft.training.checkpoint import Checkpoint, load_checkpoint
 from facegraft.training.mask_params import MaskTrainParams
 from facegraft.training.params import Device
+from facegraft.training.restore import restore_group
 from facegraft.training.setup import choose_device
 
 

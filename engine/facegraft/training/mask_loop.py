@@ -16,12 +16,13 @@ from facegraft.errors import FacegraftError, OutOfMemory, ParameterError
 from facegraft.faces.faceset import Faceset
 from facegraft.progress import Progress, Silent
 from facegraft.training.book import RunBook
-from facegraft.training.checkpoint import load_checkpoint, restore_group, set_damaged_aside
+from facegraft.training.checkpoint import load_checkpoint, set_damaged_aside
 from facegraft.training.lock import lock_run
 from facegraft.training.mask_params import MASK_NETWORK_ROWS, MaskTrainParams
 from facegraft.training.mask_samples import labelled_faces
 from facegraft.training.mask_trainer import MaskTrainer
 from facegraft.training.memory import is_out_of_memory
+from facegraft.training.restore import restore_group
 from facegraft.training.run_params import changed
 from facegraft.training.session import Ended, TrainResult, run_session, train_until_done
 from facegraft.training.setup import choose_device, choose_precision

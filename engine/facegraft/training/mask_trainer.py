@@ -15,12 +15,7 @@ from torch import Tensor, nn
 
 from facegraft.faces.face import AlignedFace
 from facegraft.models.mask_build import build_mask_net
-from facegraft.training.checkpoint import (
-    Checkpoint,
-    optimizer_tensors,
-    restore_group,
-    restore_optimizer,
-)
+from facegraft.training.checkpoint import Checkpoint
 from facegraft.training.distributed import Group
 from facegraft.training.mask_augment import augment_labelled
 from facegraft.training.mask_loss import mask_loss
@@ -29,6 +24,7 @@ from facegraft.training.mask_preview import mask_sheet
 from facegraft.training.mask_samples import labels_digest, load_labelled
 from facegraft.training.optim import AdaBelief, Adam, RMSprop
 from facegraft.training.preview import choose_faces
+from facegraft.training.restore import optimizer_tensors, restore_group, restore_optimizer
 from facegraft.training.samples import Samples
 from facegraft.training.sampling import random_seed
 from facegraft.training.setup import KEEP

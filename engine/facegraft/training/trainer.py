@@ -22,12 +22,7 @@ from facegraft.training.adversarial import (
     generator_loss,
     true_face_loss,
 )
-from facegraft.training.checkpoint import (
-    Checkpoint,
-    optimizer_tensors,
-    restore_group,
-    restore_optimizer,
-)
+from facegraft.training.checkpoint import Checkpoint
 from facegraft.training.compile import compiled
 from facegraft.training.distributed import Group
 from facegraft.training.loss import (
@@ -38,6 +33,7 @@ from facegraft.training.loss import (
 )
 from facegraft.training.optim import AdaBelief, RMSprop
 from facegraft.training.params import TrainParams
+from facegraft.training.restore import optimizer_tensors, restore_group, restore_optimizer
 from facegraft.training.sampling import part_rows, random_seed
 from facegraft.training.setup import build_judges, build_network, build_optimizer, loss_weights
 from facegraft.training.style import background_style_loss, face_style_loss
