@@ -21,7 +21,7 @@ SOURCES = REPOSITORY / "host_plugin" / "ofx"
 BUNDLE = "FaceGraft.ofx.bundle"
 LIBRARY = Path("Contents") / "Linux-x86-64" / "FaceGraft.ofx"
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
-SANITIZE = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
+SANITIZE = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
 
 
 def find_compiler() -> list[str]:
@@ -47,7 +47,7 @@ def build(output: Path, compiler: list[str], sanitize: bool = False) -> Path:
     library = bundle / LIBRARY
     library.parent.mkdir(parents=True, exist_ok=True)
     fresh = library.with_suffix(".part")  # a host that has the old one loaded keeps it whole
-    command = [*compiler, "-std=c11", "-O3", *WARNINGS, *(SANITIZE if sanitize else ())]
+    command = [*compiler, "-std=c11", *WARNINGS, *(SANITIZE if sanitize else ("-O3",))]
     command += ["-shared", "-fPIC", "-fvisibility=hidden", "-pthread", "-o", str(fresh)]
     command += [str(path) for path in sorted(SOURCES.glob("*.c"))]
     command += ["-Wl,-z,relro,-z,now", "-ldl"]

@@ -3,11 +3,12 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from facegraft_cli.ofx_host import OfxHost
 from tests.host_plugin_ofx.scene import Scene, make_scene
 from tests.host_plugin_ofx.tools import build_ofx_bundle
 
@@ -71,3 +72,28 @@ def compiled(tmp_path_factory, compiler) -> Callable[[str, list[str]], Path]:
 @pytest.fixture(scope="session")
 def scene(tmp_path_factory) -> Scene:
     return make_scene(tmp_path_factory.mktemp("scene"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Iterator[Path]:
+    """Where the engines' folders are made, so that what is left over shows."""
+    folder = tmp_path_factory.mktemp("t")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def host(library, folder, tmp_path_factory) -> OfxHost:
+    """With an engine of its own in that folder, which every test leaves able to work."""
+    copy = tmp_path_factory.mktemp("own") / "Own.ofx"
+    return OfxHost(Path(shutil.copy(library, copy)))
+
+
+@pytest.fixture
+def own_folder(monkeypatch, tmp_path) -> Path:
+    """The same for one test, whose engines are no other's."""
+    folder = tmp_path / "t"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    return folder

@@ -15,6 +15,7 @@ from facegraft.inference import SwapModel
 from facegraft.merge.frame import merge_frame
 from facegraft.merge.params import MergeParams
 from facegraft.model_spec import FaceType
+from facegraft_cli.ofx_host import GENERAL, OfxHost, Picture
 from tests.drawn_faces import face_at
 from tests.engine.merge_frames import make_image
 from tests.engine.tiny_dfm import write_dfm
@@ -89,3 +90,16 @@ def codes(dtype: str, channels: int = 4, frame: int = 0) -> np.ndarray:
 def unit(pixels: np.ndarray) -> np.ndarray:
     """Codes of any depth as float32, 0 to 1."""
     return pixels.astype(np.float32) / np.float32(LARGEST[pixels.dtype.str[1:]])
+
+
+def render(
+    host: OfxHost, values: dict[str, Any], time: float = 0.0, dtype: str = "f4"
+) -> tuple[int, list[str], np.ndarray, np.ndarray]:
+    """Status, the messages, and the pixels of source and output."""
+    source = Picture.of(codes(dtype))
+    output = Picture.of(np.full_like(source.pixels, 9))
+    with host.create(GENERAL, values) as instance:
+        status = instance.render(time, source, output)
+        messages = instance.effect.messages
+    assert host.images_out == 0
+    return status, messages, source.pixels, output.pixels
