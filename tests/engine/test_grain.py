@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from facegraft.merge.detail.grain import NO_GRAIN, add_grain, measure_grain, synthesize
+from facegraft.merge.detail.grain import NO_GRAIN, lacking_grain, measure_grain, synthesize
 
 COVARIANCE = np.array([[4, 2, 1], [2, 3, 1], [1, 1, 5]]) * 1e-4  # deviations of 4 to 6 grey levels
 SIDE = 288
@@ -43,6 +43,13 @@ def likeness(noise: np.ndarray) -> float:
 
 def covariance_of(noise: np.ndarray) -> np.ndarray:
     return np.cov(noise.reshape(-1, 3).T)
+
+
+def add_grain(
+    image: np.ndarray, reference: np.ndarray, weights: np.ndarray, amount: float, seed: int
+) -> np.ndarray:
+    """As the merge adds it."""
+    return image + np.float32(amount) * lacking_grain(image, reference, weights, seed)
 
 
 EVERYWHERE = np.ones((SIDE, SIDE), np.float32)

@@ -4,15 +4,17 @@ A patch covers the rectangle that its matte reaches and no more. Outside the mat
 its bits: values above 1, negative zeros and even NaN.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
 
 from facegraft.faces.align import invert
 from facegraft.media.hdr import carry_highlights
-from facegraft.merge.detail.grain import add_grain
+from facegraft.merge.detail.grain import lacking_grain, synthesize
 from facegraft.merge.geometry import NOWHERE, Rect, blend, bounds, finite, footprint, paste
 from facegraft.merge.mask.face_mask import LEAST, MASK_SIZE
 from facegraft.merge.params import MergeMode
@@ -28,13 +30,11 @@ class Patch:
 
     face:  (h, w, 3) float32 RGB display-referred, 0 or more; None leaves the frame as it is.
     alpha: (h, w) float32 0..1, scaled by `mix`.
-    key:   names `face` among all patches of this picture; None without a keeper.
     """
 
     face: np.ndarray | None
     alpha: np.ndarray
     rect: Rect
-    key: Hashable = None
 
 
 def face_patch(stages: FaceStages) -> Patch | None:
@@ -57,8 +57,7 @@ def face_patch(stages: FaceStages) -> Patch | None:
     if p.grain:
         key = (*key, stages.mask_key(), p.grain, stages.extras.seed)
     # grain is measured under the whole matte, whatever `mix` shows of it
-    face = stages.kept("pasted", key, lambda: _pasted(stages, rect, alpha))
-    return Patch(face, shown, rect, stages.name_of("pasted", key))
+    return Patch(stages.kept("pasted", key, lambda: _pasted(stages, rect, alpha)), shown, rect)
 
 
 def network_patches(everybody: Sequence[FaceStages]) -> list[Patch]:
@@ -75,13 +74,20 @@ def network_patches(everybody: Sequence[FaceStages]) -> list[Patch]:
     top, left = (height - side) // 2, (width - side * len(everybody)) // 2
     patches = []
     for stages in sorted(everybody, key=lambda s: float(s.face.landmarks[:, 0].mean())):
-        picture = stages.portrait()
-        method = cv2.INTER_AREA if side < len(picture) else cv2.INTER_CUBIC
-        face = np.clip(cv2.resize(picture, (side, side), interpolation=method), 0, 1)
+        key = (side, stages.portrait_key())
+        face = stages.kept("upright", key, partial(_upright, stages, side))
         alpha = np.full((side, side), stages.params.mix, np.float32)
         patches.append(Patch(face, alpha, (left, top, left + side, top + side)))
         left += side
     return patches
+
+
+def _upright(stages: FaceStages, side: int) -> np.ndarray:
+    """(side, side, 3) float32 0..1: the network's picture."""
+    picture = stages.portrait()
+    method = cv2.INTER_AREA if side < len(picture) else cv2.INTER_CUBIC
+    face = cv2.resize(picture, (side, side), interpolation=method)
+    return np.clip(face, 0, 1, out=face)
 
 
 def lay(image: np.ndarray, matte: np.ndarray, patch: Patch) -> None:
@@ -148,14 +154,38 @@ def _shows(alpha: np.ndarray) -> bool:
 
 def _pasted(stages: FaceStages, rect: Rect, alpha: np.ndarray) -> np.ndarray:
     """(h, w, 3) float32, 0 or more: the face in the frame's rectangle."""
-    p, square = stages.params, stages.finished()
+    p = stages.params
+    if p.mode is MergeMode.RAW_RGB:
+        return _clean(stages, rect)
+    face = _grained(stages, rect, alpha) if p.grain else _clean(stages, rect)
+    x0, y0, x1, y1 = rect
+    frame = stages.image[y0:y1, x0:x1]
+    # not so for NaN either, which `finite` takes out
+    return face if frame.max() <= 1 else carry_highlights(face, finite(frame))
+
+
+def _clean(stages: FaceStages, rect: Rect) -> np.ndarray:
+    """(h, w, 3) float32 0..1: the face without the frame's grain and highlights."""
+    square = stages.finished()
     matrix = invert(stages.square.placed_at(len(square)))
     face = paste(square, matrix, rect, cv2.BORDER_REPLICATE)
-    np.clip(face, 0, 1, out=face)
-    if p.mode is MergeMode.RAW_RGB:
-        return face
-    x0, y0, x1, y1 = rect
-    frame = finite(stages.image[y0:y1, x0:x1])
-    if p.grain:
-        face = np.maximum(add_grain(face, frame, alpha, p.grain, stages.extras.seed), 0)
-    return carry_highlights(face, frame)
+    return np.clip(face, 0, 1, out=face)
+
+
+def _grained(stages: FaceStages, rect: Rect, alpha: np.ndarray) -> np.ndarray:
+    """The same with the grain that it lacks; that is kept, so that its amount is quick to tune."""
+    key = (stages.place_key(), rect, stages.finished_key())
+    seed = stages.extras.seed
+    face = stages.kept("clean", key, lambda: _clean(stages, rect))
+
+    def added() -> np.ndarray:
+        x0, y0, x1, y1 = rect
+        frame = finite(stages.image[y0:y1, x0:x1])
+        return lacking_grain(face, frame, alpha, seed, noise)
+
+    def noise(*what: Any) -> np.ndarray:
+        return stages.kept("noise", what, lambda: synthesize(*what))
+
+    grain = stages.kept("grain", (key, stages.mask_key(), seed), added)
+    face = cv2.scaleAdd(grain, stages.params.grain, face)
+    return np.maximum(face, 0, out=face)

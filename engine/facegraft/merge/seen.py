@@ -70,14 +70,6 @@ class SeenFace:
             return self._own[stage, key]
         return self._keep((stage, self._seen, key), compute)
 
-    @property
-    def keeps(self) -> bool:
-        return self._keep is not None
-
-    def name_of(self, stage: str, key: Hashable) -> Hashable:
-        """What a kept result is called among those of all faces; None without a keeper."""
-        return (stage, self._seen, key) if self.keeps else None
-
     def place_key(self) -> Hashable:
         return self._rows(*_PLACE)
 

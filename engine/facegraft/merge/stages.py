@@ -40,7 +40,7 @@ class FaceStages(SeenFace):
 
     def finished_key(self) -> Hashable:
         if self.params.mode is MergeMode.RAW_RGB:
-            return self._portrait_key()
+            return self.portrait_key()
         way = self._way()
         moved = None if way is None else (self.place_key(), way.tobytes())
         return self._toned_key(), self._rows(*_FILTERS), moved
@@ -69,7 +69,7 @@ class FaceStages(SeenFace):
         spatial = self._clones or self.params.light_match > 0
         return (
             self.base_key(),
-            self._portrait_key(),
+            self.portrait_key(),
             self._rows("mode", *_FITTED, *_LIGHT),
             self.place_key() if spatial else None,
             self.mask_key() if self._clones else None,
@@ -95,7 +95,7 @@ class FaceStages(SeenFace):
         return self.kept("cloned", self._clone_key(), self._cloned)
 
     def _clone_key(self) -> Hashable:
-        return self._portrait_key(), self._rows(*_LIGHT), self.place_key(), self.mask_key()
+        return self.portrait_key(), self._rows(*_LIGHT), self.place_key(), self.mask_key()
 
     def _cloned(self) -> np.ndarray:
         face = self._lit(self.portrait())
@@ -123,7 +123,7 @@ class FaceStages(SeenFace):
         """What fits the face's colour to the frame; `color_transfer_amount` is left to `apply`."""
         if self.extra.color_map is not None:
             return self.extra.color_map
-        source = self._clone_key() if self._clones else self._portrait_key()
+        source = self._clone_key() if self._clones else self.portrait_key()
         key = (self._rows("color_transfer"), source, self.base_key())
         return self.kept("color map", key, self._color_map)
 
@@ -173,6 +173,6 @@ class FaceStages(SeenFace):
         method = cv2.INTER_AREA if size < len(mask) else cv2.INTER_LINEAR
         return cv2.resize(mask, (size, size), interpolation=method)
 
-    def _portrait_key(self) -> Hashable:
+    def portrait_key(self) -> Hashable:
         enhancer = self.extras.enhancer
         return self._rows("morph_value", "super_resolution"), enhancer and enhancer.digest

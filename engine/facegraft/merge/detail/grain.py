@@ -1,6 +1,7 @@
 """Gives the face the grain of its frame: same strength per channel, same size, same light.
 
-`measure_grain` reads film or sensor grain from a picture, `add_grain` adds what the face lacks.
+`measure_grain` reads film or sensor grain from a picture, `lacking_grain` makes what a face
+lacks.
 
 The model: grain is white Gaussian noise, softened by a Gaussian of `size_px` and mixed over the
 channels by a covariance, whose variance rises or falls evenly with luma (photon noise does, Foi et
@@ -10,6 +11,7 @@ form, so strength and size are read back exactly, up to the picture's own textur
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -55,21 +57,27 @@ class Grain:
 NO_GRAIN = Grain(np.zeros((3, 3)), 0.0, 0.5, 0.0)
 
 
-def add_grain(
-    image: np.ndarray, reference: np.ndarray, weights: np.ndarray, amount: float, seed: int
+Noise = Callable[[tuple[int, int], float, int], np.ndarray]  # as `synthesize`
+
+
+def lacking_grain(
+    image: np.ndarray,
+    reference: np.ndarray,
+    weights: np.ndarray,
+    seed: int,
+    noise: Noise | None = None,
 ) -> np.ndarray:
-    """`image` with the grain that `reference` has and it lacks.
+    """(h, w, 3) float32: the grain that `reference` has and `image` lacks, to be added to it; zero
+    where it lacks none.
 
     image:     (h, w, 3) float32 RGB, display-referred, the face as it lies in the frame.
     reference: (h, w, 3) float32, the frame's own pixels there: around and under the face.
     weights:   (h, w) float32 0..1, where the face is. The frame's grain is measured where any of
                it is, under the face and around its edge: a backdrop may have lost its own in the
                codec or be a graphic. The face's own is measured above a half.
-    amount:    0..2, times the strength; 1 matches.
     seed:      of the noise: the frame's index. Equal seeds and sizes give equal noise.
+    noise:     `synthesize`, or what gives the same, kept from before.
     """
-    if amount <= 0:
-        return image
     wanted = measure_grain(reference, weights > 0)
     own = measure_grain(image, weights > 0.5)
     luma = cv2.transform(image, _LUMA)
@@ -77,12 +85,12 @@ def add_grain(
     mean_light = float(wanted.light(np.array(own.luma)))
     lacking = _positive(wanted.covariance * mean_light - own.covariance)
     if not lacking.any():
-        return image
-    mix = (_root(lacking) * amount).astype(np.float32)
-    noise = cv2.transform(synthesize(image.shape[:2], wanted.size_px, seed), mix)
+        return np.zeros_like(image)
+    white = (noise or synthesize)(image.shape[:2], wanted.size_px, seed)
+    added = cv2.transform(white, _root(lacking).astype(np.float32))
     strength = cv2.sqrt(light / np.float32(mean_light))
-    noise *= cv2.merge((strength, strength, strength))  # numpy broadcasts slowly over channels
-    return cv2.add(image, noise)
+    added *= cv2.merge((strength, strength, strength))  # numpy broadcasts slowly over channels
+    return added
 
 
 def synthesize(shape: tuple[int, int], size_px: float, seed: int) -> np.ndarray:
