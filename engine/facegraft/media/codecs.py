@@ -59,8 +59,9 @@ CODECS: Mapping[VideoCodec, Codec] = MappingProxyType(
             _MP4,
             {8: "yuv420p"},
             {},
-            # half the time of "medium" for 7 % more bytes, and no worse a picture at this crf
-            {"preset": "faster"},
+            # a quarter of the time of "faster" for 5 to 11 % more bytes at the same PSNR: grain, which
+            # this crf keeps, is not what B pictures and a finer search help with
+            {"preset": "superfast", "mbtree": "1", "rc-lookahead": "10", "bf": "0"},
             crf=16,  # where artefacts stay below what an eye sees in a still
         ),
         VideoCodec.H265: Codec(

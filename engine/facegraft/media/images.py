@@ -171,9 +171,11 @@ def _encoder_options(suffix: str, quality: int) -> list[int]:
             sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, full_chroma]
             return [cv2.IMWRITE_JPEG_QUALITY, quality, *sampling]
         case ".png":
-            # one filter for all rows: half the time of trying them, at the same size
-            filtering = [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB]
-            return [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL, *filtering]
+            # one filter for all rows: half the time of trying them, at the same size; and runs
+            # instead of matches, which a picture with grain has not: smaller and quicker
+            filtering = [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
+            runs = [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+            return [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL, *filtering, *runs]
         case ".webp":
             return [cv2.IMWRITE_WEBP_QUALITY, quality]
         case _:
