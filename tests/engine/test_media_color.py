@@ -1,6 +1,7 @@
 """The sRGB curve against IEC 61966-2-1 in double precision."""
 
 import numpy as np
+import pytest
 
 from facegraft.media.color import srgb_decode, srgb_encode
 
@@ -49,3 +50,13 @@ def test_shape_is_kept_input_is_not_changed_and_empty_arrays_pass():
     assert srgb_encode(image[:, ::2]).shape == (3, 2, 3)
     assert (image == 0.5).all()
     assert srgb_decode(np.zeros((0, 5, 3), np.float32)).shape == (0, 5, 3)
+
+
+@pytest.mark.parametrize("convert", [srgb_encode, srgb_decode])
+def test_a_pixel_becomes_the_same_whatever_lies_beside_it(convert):
+    """Pictures without negative or dark pixels take a shorter way; it leads to the same bits."""
+    values = np.concatenate([np.linspace(-2, 5, 701), [-0.0, 0.0031308, 0.04045]])
+    values = values.astype(np.float32)
+    alone = np.concatenate([convert(values[i : i + 1]) for i in range(len(values))])
+    assert np.array_equal(convert(values).view(np.uint32), alone.view(np.uint32))
+    assert np.isnan(convert(np.array([0.5, np.nan], np.float32))).tolist() == [False, True]
