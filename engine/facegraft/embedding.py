@@ -58,6 +58,11 @@ class Embedder:
         """
         return cls(open_onnx(path, providers, threads, next_step=_NEXT_STEP))
 
+    @property
+    def digest(self) -> str:
+        """sha256 of the file, hex."""
+        return self._file.digest
+
     def embed(self, image_u8: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         """(D,) float32 of length 1 for the face at `landmarks` (68, 2) in a (H, W, 3) uint8 RGB
         picture, corner convention. Two vectors' dot product is their cosine similarity.

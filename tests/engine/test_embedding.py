@@ -23,25 +23,9 @@ from facegraft.merge.clip.faces import ClipFaces, clip_faces
 from facegraft.merge.clip.likeness import looks_of, resolve_like
 from tests.drawn_faces import SKIN, DiscDetector, draw_face, face_at
 from tests.engine.merge_clips import write_sequence
+from tests.engine.tiny_embedder import write_embedder
 
 OTHER_SKIN = (60, 200, 90)
-
-
-def write_embedder(path: Path, shape=("N", 3, SIDE, SIDE)) -> Path:
-    nodes = [
-        helper.make_node("GlobalAveragePool", ["face"], ["mean"]),
-        helper.make_node("Flatten", ["mean"], ["vector"], axis=1),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "embedder",
-        [helper.make_tensor_value_info("face", TensorProto.FLOAT, list(shape))],
-        [helper.make_tensor_value_info("vector", TensorProto.FLOAT, [shape[0], 3])],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 12)])
-    model.ir_version = 7
-    onnx.save(model, str(path))
-    return path
 
 
 def test_the_square_lays_the_five_points_on_their_places():

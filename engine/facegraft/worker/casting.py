@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facegraft.faces.face import Face
 from facegraft.inference import SwapModel
+from facegraft.merge.clip.choose import FaceChoice
 from facegraft.merge.clip.seat import seated
 from facegraft.merge.extras import FaceExtras
 from facegraft.merge.params import MergeParams
@@ -13,6 +15,8 @@ from facegraft.worker.request import CastEntry, Seating
 
 if TYPE_CHECKING:
     from facegraft.worker.service import FoundFace
+
+Pick = Callable[[FaceChoice, Sequence[Face]], Sequence[Face]]  # those of a frame's faces
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,14 +33,14 @@ class Casting:
         return self.own or self.parts[0][1]
 
     def of(
-        self, found: Sequence["FoundFace"], width: int, height: int, params: MergeParams
+        self, found: Sequence["FoundFace"], pick: Pick, params: MergeParams
     ) -> tuple[tuple["FoundFace", ...], list[FaceExtras]]:
         """`found` where faces without a model are not chosen any more, and what each of the chosen
         ones brings along, in their order. The first entry that means a face has it."""
         faces = [f.face for f in found if f.chosen]
         played: dict[int, tuple[SwapModel, Seating]] = {}
         for entry, model in self.parts:
-            for face in entry.choice.pick(faces, width, height):
+            for face in pick(entry.choice, faces):
                 played.setdefault(id(face), (model, entry.seat))
         if self.own is not None:
             for face in faces:

@@ -37,6 +37,14 @@ class GivenFace:
 
 
 @dataclass(frozen=True, slots=True)
+class Resemblance:
+    """How faces are compared with the picture of a choice `like:`."""
+
+    network: Path | None = None  # of the ArcFace kind
+    least: float = ClipParams().likeness  # cosine similarity, -1 to 1
+
+
+@dataclass(frozen=True, slots=True)
 class CastEntry:
     """Which faces are given to another model than the frame's, and what seats that one."""
 
@@ -61,6 +69,7 @@ class MergeRequest:
     faceset: Path | None = None
     frame_key: str | None = None
     choice: FaceChoice = EVERYONE
+    resemblance: Resemblance = field(default_factory=Resemblance)
     cast: tuple[CastEntry, ...] = ()
     segmenter: Path | None = None
     enhancer: Path | None = None
@@ -95,7 +104,8 @@ def parse_merge(message: Message) -> MergeRequest:
         faces=_faces(message.get("faces")),
         faceset=None if faceset is None else Path(faceset),
         frame_key=frame_key,
-        choice=parse_choice(choice) if choice else EVERYONE,
+        choice=_choice(choice) if choice else EVERYONE,
+        resemblance=_resemblance(message),
         cast=cast,
         segmenter=_network(message, "segmenter"),
         enhancer=_network(message, "enhancer"),
@@ -241,12 +251,29 @@ def _cast(value: Any) -> tuple[CastEntry, ...]:
     entries = [] if value is None else _list(value, "cast", MAX_CAST)
     return tuple(
         CastEntry(
-            parse_choice(str(e.get("choice"))),
+            _choice(str(e.get("choice"))),
             model_path(str(e.get("model") or "")),
             _seating(e.get("seat")),
         )
         for e in entries
     )
+
+
+def _choice(text: str) -> FaceChoice:
+    """Raises: ParameterError for an unknown form, and a picture without its whole path."""
+    choice = parse_choice(text)
+    if choice.picture is not None and not choice.picture.is_absolute():
+        raise ParameterError(
+            f"the picture's path {str(choice.picture)!r} is relative; give the whole path"
+        )
+    return choice
+
+
+def _resemblance(message: Message) -> Resemblance:
+    """Raises: NotAModel for a relative path, ParameterError for a likeness out of range."""
+    asked = message.get("likeness")
+    values = {} if asked is None else {"likeness": asked}
+    return Resemblance(_network(message, "recognition"), parse_values(ClipParams, values).likeness)
 
 
 def _seating(value: Any) -> Seating:

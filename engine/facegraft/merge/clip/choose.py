@@ -59,7 +59,8 @@ class FaceChoice:
         """Those of one frame's faces that are meant, in their order.
 
         width, height: of the frame, px. sizes: px by track, where the whole clip is known.
-        Raises: ParameterError for `like`, which is not answered by a frame.
+        Raises: ParameterError for `like`, which compares pixels: `likeness.py` answers it for a
+        clip, `worker/alike.py` for a frame.
         """
         return tuple(faces[i] for i in sorted(self._indices(faces, width, height, sizes or {})))
 

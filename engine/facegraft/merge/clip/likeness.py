@@ -44,7 +44,7 @@ def resolve_like(
     if choice.kind is not ChoiceKind.LIKE or choice.picture is None:
         return choice
     progress = progress or Silent()
-    person = mean_vector([_embed_picture(p, embedder, detector) for p in pictures(choice.picture)])
+    person = person_vector(choice.picture, embedder, detector)
     alike = {
         n: float(v @ person) for n, v in track_vectors(clip, source, embedder, progress).items()
     }
@@ -80,6 +80,15 @@ def looks_of(track: Track, count: int = LOOKS) -> list[tuple[int, Face]]:
     real = [pair for pair in zip(track.indices, track.faces, strict=True) if not pair[1].held]
     parts = np.array_split(np.arange(len(real)), min(count, len(real)))
     return [min((real[i] for i in part), key=lambda pair: _turned(pair[1])) for part in parts]
+
+
+def person_vector(path: Path, embedder: Embedder, detector: Detector) -> np.ndarray:
+    """(D,) float32 of length 1: who the picture shows, or those of a folder.
+
+    Raises: SourceNotFound, UnreadableMedia, ParameterError where a picture shows no face,
+    ModelError.
+    """
+    return mean_vector([_embed_picture(p, embedder, detector) for p in pictures(path)])
 
 
 def pictures(path: Path) -> list[Path]:
