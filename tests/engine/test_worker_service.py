@@ -254,6 +254,26 @@ def test_a_faceset_s_neighbours_tell_how_its_faces_move(model_path, tmp_path):
     assert "motion_blur needs to know how the face moves" in note
 
 
+def test_a_frame_of_a_faceset_has_the_grain_of_its_place_in_the_clip(model_path, tmp_path):
+    """Hosts count from where their clip was cut; the command line counts the clip's own frames."""
+    matrix = align_matrix(FACE.landmarks, FaceType.FULL, 64)
+    image = warp_image(np.zeros((HEIGHT, WIDTH, 3), np.uint8), matrix, 64, 64)
+    for name, index in (("shot.1013", 12), ("shot.1014", 13), ("loose", -1)):
+        origin = Origin("shot", name, index, "0", WIDTH, HEIGHT, "test")
+        write_aligned(tmp_path / f"{name}.png", image, FACE, FaceType.FULL, matrix, origin)
+    rgba = frame()
+    noise = np.random.default_rng(1).normal(0, 0.02, (HEIGHT, WIDTH, 3))
+    rgba[..., :3] += noise.astype(np.float32) * rgba[..., :3]
+
+    def grainy(key: str, number: int) -> np.ndarray:
+        asked = request(model_path, faceset=tmp_path, frame_key=key, params={"grain": 2.0})
+        return whole_layer(merge(MergeService(), rgba, replace(asked, frame=number)))
+
+    assert np.array_equal(grainy("shot.1013", 12), grainy("shot.1013", 0))
+    assert np.array_equal(grainy("shot.1013", 12), grainy("loose", 12))
+    assert not np.array_equal(grainy("shot.1013", 12), grainy("shot.1014", 12))
+
+
 def test_given_neighbours_blur_the_face_as_its_motion_does(model_path):
     points = FACE.landmarks
     way = np.array([18, 6], np.float32)

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,6 @@ from facegraft.faces.detect import FaceDetector
 from facegraft.faces.face import Face
 from facegraft.inference import SwapModel
 from facegraft.media.working_space import WorkingSpace
-from facegraft.merge.clip.choose import FaceChoice
 from facegraft.merge.detail.motion import motions
 from facegraft.merge.extras import FrameExtras
 from facegraft.merge.frame import merge_patches, reach
@@ -31,9 +29,8 @@ from facegraft.merge.over_time import looks_along
 from facegraft.merge.patch import Patch, lay
 from facegraft.segment import Segmenter
 from facegraft.worker import layer
-from facegraft.worker.alike import Alike, Looked
 from facegraft.worker.cache import BoundedCache, OpenFiles, PictureKeeper
-from facegraft.worker.casting import Casting, Pick, open_cast
+from facegraft.worker.casting import Casting, open_cast
 from facegraft.worker.request import GivenFace, MergeRequest, SeatPlanRequest, model_path
 from facegraft.worker.seats import SeatPlan, plan_seats
 from facegraft.worker.steady import Fitted, SteadyFits, fits_of
@@ -93,7 +90,6 @@ class MergeService:
         self._stored = StoredFaces()
         self._fits = SteadyFits()
         self._detector = detector
-        self._alike = Alike(lambda: self.detector)
 
     @property
     def detector(self) -> Detector:
@@ -151,15 +147,14 @@ class MergeService:
             cast = self._cast(request)
             extras = self._networks(request, matte)
             watch.lap("model")
-            pick, unlike = self._picker(rgba, request, digest)
-            found, detection_cached = self._found(rgba, request, digest, pick)
+            found, detection_cached = self._found(rgba, request, digest)
             watch.lap("detection")
             cached = {"detection": detection_cached, "inference": True}
-            found, per_face = cast.of(found, pick, request.params)
+            found, per_face = cast.of(found, request.width, request.height, request.params)
             params, model = request.params, cast.model
             faces = [f.face for f in found if f.chosen]
             roi, part = NOWHERE, _NOTHING
-            notes = (*unlike, *_notes_on(request, found))
+            notes = _notes_on(request, found)
             if faces and params.mix > 0:
                 keep = PictureKeeper(self._cache, (digest, matte_digest, request.space.name))
                 extras = replace(extras, faces=per_face, keep=keep)
@@ -191,10 +186,8 @@ class MergeService:
         """
         with self._lock:
             cast, extras = self._cast(request), self._networks(request, matte)
-            digest = pixel_digest(rgba)
-            pick, _ = self._picker(rgba, request, digest)
-            found, _ = self._found(rgba, request, digest, pick)
-            found, per_face = cast.of(found, pick, request.params)
+            found, _ = self._found(rgba, request, pixel_digest(rgba))
+            found, per_face = cast.of(found, request.width, request.height, request.params)
             faces = [f.face for f in found if f.chosen]
             extras = replace(extras, faces=per_face)
             rect = reach(faces, cast.model, request.params, rgba.shape, extras)
@@ -226,30 +219,19 @@ class MergeService:
             segmenter=None if segmenter is None else self._segmenters.get(segmenter),
             enhancer=None if enhancer is None else self._enhancers.get(enhancer),
             host_matte=matte,
-            seed=request.frame,
+            seed=self._seed(request),
         )
 
-    def _picker(
-        self, rgba: np.ndarray, request: MergeRequest, digest: str
-    ) -> tuple[Pick, list[str]]:
-        """What answers a choice of this frame's faces, and the notes that it makes meanwhile."""
-        notes: list[str] = []
-        frame = Looked(
-            digest + request.space.name,
-            request.width,
-            request.height,
-            cache(lambda: layer.detection_image(rgba, request.space)),
-        )
-
-        def pick(choice: FaceChoice, faces: Sequence[Face]) -> Sequence[Face]:
-            chosen, note = self._alike.pick(choice, faces, frame, request.resemblance)
-            notes.extend([note] if note else [])
-            return chosen
-
-        return pick, notes
+    def _seed(self, request: MergeRequest) -> int:
+        """Of the grain: the frame's place in its clip where a faceset knows it, so that it has the
+        same grain in every host, whatever that calls the frame."""
+        if request.faces is not None or request.faceset is None:
+            return request.frame
+        place = self._stored.clip_index(request.faceset, request.frame_key or "")
+        return request.frame if place is None else place
 
     def _found(
-        self, rgba: np.ndarray, request: MergeRequest, digest: str, pick: Pick
+        self, rgba: np.ndarray, request: MergeRequest, digest: str
     ) -> tuple[tuple[FoundFace, ...], bool]:
         """Faces of the frame, and whether the detector stayed idle."""
         idle = True
@@ -263,7 +245,7 @@ class MergeService:
         else:
             faces, idle = self._detected(rgba, request.space, digest)
             ways = [None] * len(faces)
-        chosen = pick(request.choice, faces)
+        chosen = request.choice.pick(faces, request.width, request.height)
         taken = {id(face) for face in chosen}
         found = (
             FoundFace(face, way, id(face) in taken) for face, way in zip(faces, ways, strict=True)

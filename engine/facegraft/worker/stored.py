@@ -41,15 +41,22 @@ class StoredFaces:
         another size is a proxy, to which the faces are scaled. What `Faceset.open` raises.
         """
         index = self._index(folder)
-        found = index.by_name.get(frame_key, [])
-        faces = _fitted(found, width, height)
-        at = found[0].origin.frame_index if found else -1
-        if at < 0:
+        faces = _fitted(index.by_name.get(frame_key, []), width, height)
+        at = self.clip_index(folder, frame_key)
+        if at is None:
             return faces, [None] * len(faces)
         before, after = (
             _fitted(index.by_index.get(at + step, []), width, height) for step in (-1, 1)
         )
         return faces, motions(before, faces, after)
+
+    def clip_index(self, folder: Path, frame_key: str) -> int | None:
+        """The frame's place in its clip; None where the faceset has no face of it, or no places.
+
+        Raises: what `Faceset.open` raises.
+        """
+        found = self._index(folder).by_name.get(frame_key)
+        return found[0].origin.frame_index if found and found[0].origin.frame_index >= 0 else None
 
     def clip(self, path: Path, width: int, height: int) -> ClipFaces:
         """All faces of a track file or a faceset, for a clip of this size.
