@@ -22,7 +22,7 @@ def srgb_encode(linear: np.ndarray) -> np.ndarray:
     curve = power(magnitude, 1 / GAMMA)
     curve *= np.float32(1 + OFFSET)
     curve -= np.float32(OFFSET)
-    if not low > LINEAR_LIMIT:
+    if not low * np.float32(SLOPE) > np.float32(LINEAR_LIMIT * SLOPE):
         line = magnitude * np.float32(SLOPE)
         _put(curve, line, line <= np.float32(LINEAR_LIMIT * SLOPE))
     return curve if low >= 0 else np.copysign(curve, values, out=curve)
@@ -35,16 +35,16 @@ def srgb_decode(encoded: np.ndarray) -> np.ndarray:
     curve = magnitude + np.float32(OFFSET)
     curve *= np.float32(1 / (1 + OFFSET))
     curve = power(curve, GAMMA)
-    if not low > ENCODED_LIMIT:
+    if not low > np.float32(ENCODED_LIMIT):
         small = magnitude <= np.float32(ENCODED_LIMIT)
         _put(curve, magnitude * np.float32(1 / SLOPE), small)
     return curve if low >= 0 else np.copysign(curve, values, out=curve)
 
 
-def _magnitude(values: np.ndarray) -> tuple[np.ndarray, float]:
+def _magnitude(values: np.ndarray) -> tuple[np.ndarray, np.float32]:
     """Without their signs, and the smallest of `values`: most pictures need neither the mirrored
     half nor, in many a band of rows, the straight line."""
-    low = float(values.min()) if values.size else 0.0
+    low = values.min() if values.size else np.float32(0)
     return (values if low >= 0 else np.abs(values)), low
 
 
