@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from facegraft.faces.detect import FaceDetector
 from facegraft.faces.face import Face
 from facegraft.inference import SwapModel
 from facegraft.media.working_space import WorkingSpace
+from facegraft.merge.clip.choose import FaceChoice
 from facegraft.merge.detail.motion import motions
 from facegraft.merge.extras import FrameExtras
 from facegraft.merge.frame import merge_patches, reach
@@ -29,8 +31,9 @@ from facegraft.merge.over_time import looks_along
 from facegraft.merge.patch import Patch, lay
 from facegraft.segment import Segmenter
 from facegraft.worker import layer
+from facegraft.worker.alike import Alike, Looked
 from facegraft.worker.cache import BoundedCache, OpenFiles, PictureKeeper
-from facegraft.worker.casting import Casting, open_cast
+from facegraft.worker.casting import Casting, Pick, open_cast
 from facegraft.worker.request import GivenFace, MergeRequest, SeatPlanRequest, model_path
 from facegraft.worker.seats import SeatPlan, plan_seats
 from facegraft.worker.steady import Fitted, SteadyFits, fits_of
@@ -90,6 +93,7 @@ class MergeService:
         self._stored = StoredFaces()
         self._fits = SteadyFits()
         self._detector = detector
+        self._alike = Alike(lambda: self.detector)
 
     @property
     def detector(self) -> Detector:
@@ -147,14 +151,15 @@ class MergeService:
             cast = self._cast(request)
             extras = self._networks(request, matte)
             watch.lap("model")
-            found, detection_cached = self._found(rgba, request, digest)
+            pick, unlike = self._picker(rgba, request, digest)
+            found, detection_cached = self._found(rgba, request, digest, pick)
             watch.lap("detection")
             cached = {"detection": detection_cached, "inference": True}
-            found, per_face = cast.of(found, request.width, request.height, request.params)
+            found, per_face = cast.of(found, pick, request.params)
             params, model = request.params, cast.model
             faces = [f.face for f in found if f.chosen]
             roi, part = NOWHERE, _NOTHING
-            notes = _notes_on(request, found)
+            notes = (*unlike, *_notes_on(request, found))
             if faces and params.mix > 0:
                 keep = PictureKeeper(self._cache, (digest, matte_digest, request.space.name))
                 extras = replace(extras, faces=per_face, keep=keep)
@@ -186,8 +191,10 @@ class MergeService:
         """
         with self._lock:
             cast, extras = self._cast(request), self._networks(request, matte)
-            found, _ = self._found(rgba, request, pixel_digest(rgba))
-            found, per_face = cast.of(found, request.width, request.height, request.params)
+            digest = pixel_digest(rgba)
+            pick, _ = self._picker(rgba, request, digest)
+            found, _ = self._found(rgba, request, digest, pick)
+            found, per_face = cast.of(found, pick, request.params)
             faces = [f.face for f in found if f.chosen]
             extras = replace(extras, faces=per_face)
             rect = reach(faces, cast.model, request.params, rgba.shape, extras)
@@ -230,8 +237,27 @@ class MergeService:
         place = self._stored.clip_index(request.faceset, request.frame_key or "")
         return request.frame if place is None else place
 
-    def _found(
+    def _picker(
         self, rgba: np.ndarray, request: MergeRequest, digest: str
+    ) -> tuple[Pick, list[str]]:
+        """What answers a choice of this frame's faces, and the notes that it makes meanwhile."""
+        notes: list[str] = []
+        frame = Looked(
+            digest + request.space.name,
+            request.width,
+            request.height,
+            cache(lambda: layer.detection_image(rgba, request.space)),
+        )
+
+        def pick(choice: FaceChoice, faces: Sequence[Face]) -> Sequence[Face]:
+            chosen, note = self._alike.pick(choice, faces, frame, request.resemblance)
+            notes.extend([note] if note else [])
+            return chosen
+
+        return pick, notes
+
+    def _found(
+        self, rgba: np.ndarray, request: MergeRequest, digest: str, pick: Pick
     ) -> tuple[tuple[FoundFace, ...], bool]:
         """Faces of the frame, and whether the detector stayed idle."""
         idle = True
@@ -245,7 +271,7 @@ class MergeService:
         else:
             faces, idle = self._detected(rgba, request.space, digest)
             ways = [None] * len(faces)
-        chosen = request.choice.pick(faces, request.width, request.height)
+        chosen = pick(request.choice, faces)
         taken = {id(face) for face in chosen}
         found = (
             FoundFace(face, way, id(face) in taken) for face, way in zip(faces, ways, strict=True)
