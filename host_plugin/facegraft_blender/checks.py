@@ -7,14 +7,23 @@ import bpy  # pyright: ignore[reportMissingImports]
 from facegraft.errors import FacegraftError
 
 from . import compat, graph
+from .props import SOCKET_ROWS
 
+_LOOKING_ALONG = [
+    spec.name for spec in SOCKET_ROWS if spec.row.name in ("smooth_color", "smooth_mask")
+]
 _RATE_TOLERANCE = 0.001  # frames a second; 29.97 and 30 differ by 0.03
 _rates: dict[str, float] = {}  # frames a second by movie file; an Image does not tell its rate
 
 
 def warnings(scene: bpy.types.Scene, node: bpy.types.Node) -> list[str]:
     """Sentences about one FaceGraft node and its scene; reads only, so drawing may ask."""
-    return [*_value_warnings(node), *_color_warnings(scene), *_clip_warnings(scene, node)]
+    return [
+        *_value_warnings(node),
+        *_steady_warnings(node),
+        *_color_warnings(scene),
+        *_clip_warnings(scene, node),
+    ]
 
 
 def _value_warnings(node: bpy.types.Node) -> Iterator[str]:
@@ -22,6 +31,15 @@ def _value_warnings(node: bpy.types.Node) -> Iterator[str]:
         graph.row_values(node)
     except FacegraftError as error:
         yield str(error)
+
+
+def _steady_warnings(node: bpy.types.Node) -> Iterator[str]:
+    """Whether a row looks along time that nothing was fitted for; each frame says what is stale."""
+    settings = node.node_tree.facegraft
+    if settings.source == "LIVE" and not settings.steady_path:
+        for label in _LOOKING_ALONG:
+            if node.inputs[label].default_value > 0:
+                yield f"{label} does nothing until the clip is fitted: press Fit Steady"
 
 
 def _color_warnings(scene: bpy.types.Scene) -> Iterator[str]:

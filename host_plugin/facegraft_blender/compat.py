@@ -63,6 +63,14 @@ def evaluated_tree(scene: bpy.types.Scene) -> bpy.types.NodeTree:
     return scene.evaluated_get(depsgraph).node_tree
 
 
+def evaluated_group(scene: bpy.types.Scene, tree: bpy.types.NodeTree) -> bpy.types.NodeTree:
+    """The same of a group that a strip of the scene uses; Blender 5.0 and later."""
+    tree.update_tag(refresh={"TIME"})
+    layer = scene.view_layers[0]
+    layer.update()
+    return tree.evaluated_get(layer.depsgraph)
+
+
 def fcurves_of(tree: bpy.types.NodeTree) -> list[bpy.types.FCurve]:
     """F-curves of the tree's own action, of its slot alone."""
     data = tree.animation_data

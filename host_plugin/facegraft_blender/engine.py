@@ -8,10 +8,8 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
-import bpy  # pyright: ignore[reportMissingImports]
 import numpy as np
 
 from facegraft.errors import WorkerDied
@@ -24,66 +22,28 @@ _models: dict[str, dict[str, Any]] = {}  # what each model file said of itself, 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Networks:
-    """Files of the networks that a node uses; empty where it has none."""
-
-    model: str
-    segmenter: str
-    enhancer: str
-
-    @classmethod
-    def of(cls, settings: Any) -> Self:
-        """Whole paths of a node's `FaceGraftSettings`."""
-        paths = (settings.model_path, settings.segmenter_path, settings.enhancer_path)
-        return cls(*(bpy.path.abspath(path) for path in paths))
-
-
-def merge(
-    rgba: np.ndarray,
-    params: Mapping[str, Any],
-    networks: Networks,
-    *,
-    color: str,
-    faces: list[dict[str, Any]] | None,
-    choice: str,
-    matte: np.ndarray | None,
-    frame: int,
-) -> MergeReply:
-    """The face layer of one frame; arguments as `WorkerClient.merge`.
+def merge(rgba: np.ndarray, matte: np.ndarray | None, values: Mapping[str, Any]) -> MergeReply:
+    """The face layer of one frame; `values` are the other arguments of `WorkerClient.merge`.
 
     Raises: FacegraftError, as the engine met it or because there is no engine.
     """
-    return _ask(
-        lambda client: client.merge(
-            rgba,
-            model=networks.model,
-            params=params,
-            color=color,
-            faces=faces,
-            choice=choice,
-            segmenter=networks.segmenter,
-            enhancer=networks.enhancer,
-            matte=matte,
-            frame=frame,
-        )
-    )
+    return _ask(lambda client: client.merge(rgba, matte=matte, **values))
 
 
 @contextmanager
-def tracking() -> Iterator[WorkerClient]:
-    """A connection of its own, on which `detect` and `save_tracks` follow one clip's faces.
+def connection() -> Iterator[WorkerClient]:
+    """A connection of its own, for a pass over a clip.
 
     Raises: FacegraftError where there is no engine.
     """
     _ask(lambda client: client.ping())  # starts one, or finds out that it died
     with _lock:
         assert _client is not None
-        connection = _client.share()
+        own = _client.share()
     try:
-        yield connection
+        yield own
     finally:
-        connection.close()
+        own.close()
 
 
 def describe_model(path: str) -> None:

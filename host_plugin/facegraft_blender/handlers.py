@@ -13,13 +13,18 @@ import bpy  # pyright: ignore[reportMissingImports]
 from bpy.app.handlers import persistent  # pyright: ignore[reportMissingImports]
 
 from . import checks, compat, engine, graph, helper, nodes, preview, status
+from .places import bare_modifiers
 from .status import Outcome, Status
-from .swap import SceneSwap, compositor_runs, wanted
+from .swap import SceneSwap, compositor_runs, swaps_of, wanted
 
 _log = logging.getLogger(__name__)
 
+_BARE = (
+    "the modifier of the strip {!r} uses a FaceGraft node's own group, in which nothing says the "
+    "node's values; put the node into a compositor group and choose that one, or bake"
+)
 EXIT_FAILED = 3  # 1 is Blender's own for bad arguments, 2 the shell's for bad usage
-_renders: dict[int, SceneSwap] = {}  # by the scene's session id; a scene strip renders inside
+_renders: dict[int, list[SceneSwap]] = {}  # by the scene's session id; a scene strip renders inside
 
 
 @persistent
@@ -27,9 +32,14 @@ def on_render_init(scene: bpy.types.Scene, *_: object) -> None:
     if SceneSwap.nested:
         return
     _finish(scene)
+    swaps = swaps_of(scene)
+    if swaps:
+        _renders[scene.session_uid] = swaps
     if wanted(scene):
-        _renders[scene.session_uid] = SceneSwap(scene)
         _warn(scene)
+    for strip, bare in bare_modifiers(scene):
+        if not nodes.is_baked(bare):
+            _finish_frame(bare, Status(scene.frame_current, Outcome.ERROR, _BARE.format(strip)))
     tree = compat.compositor_tree(scene)
     if tree is None or not compositor_runs(scene):
         return
@@ -42,11 +52,9 @@ def on_render_init(scene: bpy.types.Scene, *_: object) -> None:
 def on_render_pre(scene: bpy.types.Scene, *_: object) -> None:
     if SceneSwap.nested:
         return
-    swap = _renders.get(scene.session_uid)
-    if swap is None:
-        return
-    for tree, result in swap.frame():
-        _finish_frame(tree, result)
+    for swap in _renders.get(scene.session_uid, ()):
+        for tree, result in swap.frame():
+            _finish_frame(tree, result)
 
 
 @persistent
@@ -107,14 +115,14 @@ def _stop(result: Status) -> None:
 
 
 def _finish(scene: bpy.types.Scene) -> None:
-    swap = _renders.pop(scene.session_uid, None)
-    if swap is not None:
+    for swap in _renders.pop(scene.session_uid, ()):
         swap.close()
 
 
 def finish_all() -> None:
     while _renders:
-        _renders.popitem()[1].close()
+        for swap in _renders.popitem()[1]:
+            swap.close()
 
 
 _HANDLERS = (

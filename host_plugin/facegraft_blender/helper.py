@@ -35,14 +35,17 @@ class Helper:
         image = graph.source_socket(node)
         assert image is not None
         self._which = which
-        size = graph.picture_size(image)
+        self._start(scene, graph.picture_size(image))
+        self._tree = compat.copy_tree(self._scene)
+        self._cut(scene, node.name)
+
+    def _start(self, scene: bpy.types.Scene, size: tuple[int, int] | None) -> None:
+        """The copy of the scene, which renders pictures of this size, and a folder for them."""
         folder = _folder_for(size or (scene.render.resolution_x, scene.render.resolution_y))
         self._folder = Path(tempfile.mkdtemp(prefix=f"facegraft-{os.getpid()}-", dir=folder))
         self._scene = scene.copy()
         self._scene.name = _NAME
         self._scene[MARK] = True
-        self._tree = compat.copy_tree(self._scene)
-        self._cut(scene, node.name)
         self._set_output(size)
 
     def _cut(self, scene: bpy.types.Scene, node_name: str) -> None:
@@ -103,6 +106,49 @@ class Helper:
         bpy.data.scenes.remove(self._scene)
         compat.drop_tree(self._tree)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class StripHelper(Helper):
+    """The same where the node stands in the group of a strip's compositor modifier.
+
+    The strip alone shows, unmoved and in its own size, and its modifier ends at the node's source.
+    """
+
+    def __init__(
+        self,
+        scene: bpy.types.Scene,
+        node: bpy.types.Node,
+        which: int,
+        names: tuple[str, str],
+        size: tuple[int, int],
+    ) -> None:
+        """`names` of strip and modifier, `size` of the strip's own pictures."""
+        self._which = which
+        self._start(scene, size)
+        self._scene.render.use_sequencer = True
+        self._scene.animation_data_clear()  # what moves the strip must not move it here
+        for other in self._scene.sequence_editor.strips:
+            other.mute = other.name != names[0]
+        strip = self._scene.sequence_editor.strips[names[0]]
+        _lay_plain(strip)
+        modifiers = list(strip.modifiers)
+        own = next(i for i, modifier in enumerate(modifiers) if modifier.name == names[1])
+        for later in modifiers[own + 1 :]:
+            later.mute = True
+        self._tree = modifiers[own].node_group.copy()
+        modifiers[own].node_group = self._tree
+        self._cut(scene, node.name)
+
+
+def _lay_plain(strip: bpy.types.Strip) -> None:
+    """A strip at its own size in the middle of the frame, over nothing."""
+    strip.blend_type, strip.blend_alpha = "REPLACE", 1.0
+    strip.use_flip_x = strip.use_flip_y = False
+    move, crop = strip.transform, strip.crop
+    move.offset_x = move.offset_y = move.rotation = 0
+    move.scale_x = move.scale_y = 1
+    move.origin = (0.5, 0.5)
+    crop.min_x = crop.max_x = crop.min_y = crop.max_y = 0
 
 
 def remove_leftovers() -> None:

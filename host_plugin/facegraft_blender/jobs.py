@@ -1,7 +1,7 @@
 """Work over many frames: a bar and Escape in the interface, a plain loop without one."""
 
 import logging
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 import bpy  # pyright: ignore[reportMissingImports]
 
@@ -22,13 +22,42 @@ def active_node(context: bpy.types.Context) -> bpy.types.Node | None:
     return node if node is not None and nodes.is_facegraft(node) else None
 
 
+class NodeOperator:
+    """What comes before `bpy.types.Operator` in operators that work on the active FaceGraft node.
+
+    A subclass gives `work`: it gives a line for the user, or none, and raises FacegraftError or
+    OSError with what went wrong.
+    """
+
+    report: Callable[[set[str], str], None]  # of bpy.types.Operator
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return active_node(context) is not None
+
+    def work(self, context: bpy.types.Context, node: bpy.types.Node) -> str:
+        raise NotImplementedError
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        node = active_node(context)
+        assert node is not None  # poll
+        try:
+            line = self.work(context, node)
+        except (FacegraftError, OSError) as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        if line:
+            self.report({"INFO"}, line)
+        return {"FINISHED"}
+
+
 class JobOperator:
     """What comes before `bpy.types.Operator` in operators that go through the scene's frames.
 
     A subclass gives `steps`, a generator: it yields a line for the log before each frame, after
     which the interface is drawn and Escape is heard, cleans up in `finally`, and raises
     FacegraftError or OSError with what went wrong. Called by a script, or in background, all steps
-    are done before the call returns.
+    are done before the call returns. `count` is how many frames there are, by default the scene's.
     """
 
     _steps: Generator[str, None, None] | None = None
@@ -84,10 +113,10 @@ class JobOperator:
         running = True
         scene = context.scene
         self._frame_before = scene.frame_current
-        self._count = max(1, scene.frame_end - scene.frame_start + 1)
+        self.count = max(1, scene.frame_end - scene.frame_start + 1)
         self._done = 0
         self._steps = self.steps(context)
-        context.window_manager.progress_begin(0, self._count)
+        context.window_manager.progress_begin(0, 100)
 
     def _step(self) -> bool:
         """One frame; True where that was the last."""
@@ -96,7 +125,7 @@ class JobOperator:
         if line is None:
             return True
         self._done += 1
-        bpy.context.window_manager.progress_update(self._done)
+        bpy.context.window_manager.progress_update(100 * self._done / self.count)
         if bpy.app.background:
             _log.info("FaceGraft: %s", line)
         return False
@@ -120,10 +149,14 @@ class JobOperator:
         context.scene.frame_set(self._frame_before)
 
 
-def each_frame(scene: bpy.types.Scene, swap: SceneSwap) -> Iterator[int]:
-    """The scene's frames, each shown when it is given; `swap` is closed at the end."""
+def each_frame(
+    scene: bpy.types.Scene, swap: SceneSwap, frames: Sequence[int] | None = None
+) -> Iterator[int]:
+    """The scene's frames, or those, each shown when it is given; `swap` is closed at the end."""
+    if frames is None:
+        frames = range(scene.frame_start, scene.frame_end + 1)
     try:
-        for frame in range(scene.frame_start, scene.frame_end + 1):
+        for frame in frames:
             scene.frame_set(frame)
             yield frame
     finally:

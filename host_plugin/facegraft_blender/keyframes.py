@@ -15,14 +15,14 @@ from facegraft.merge.params import MergeParams
 from facegraft.merge.presets import load_preset, preset_names, save_preset
 
 from . import compat, curves
-from .jobs import active_node
+from .jobs import NodeOperator
 from .props import IMAGE_INPUTS, SOCKET_ROWS
 
 # Blender reads property definitions from annotations
 # pyright: reportInvalidTypeForm=false
 
 
-class FACEGRAFT_OT_export_keys(ExportHelper, bpy.types.Operator):
+class FACEGRAFT_OT_export_keys(NodeOperator, ExportHelper, bpy.types.Operator):
     bl_idname = "facegraft.export_keys"
     bl_label = "Export Keyframes"
     bl_description = (
@@ -33,27 +33,16 @@ class FACEGRAFT_OT_export_keys(ExportHelper, bpy.types.Operator):
     filename_ext = ".json"
     filter_glob: bpy.props.StringProperty(default="*.json", options={"HIDDEN"})
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return active_node(context) is not None
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        node = active_node(context)
-        assert node is not None  # poll
+    def work(self, context: bpy.types.Context, node: bpy.types.Node) -> str:
         path = Path(bpy.path.abspath(self.filepath))
         part = path.with_name(path.name + ".part")
-        try:
-            values = curves.animation_json(context.scene, node)
-            part.write_text(json.dumps(values, indent=1), encoding="utf-8")
-            os.replace(part, path)
-        except (FacegraftError, OSError) as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        self.report({"INFO"}, f"wrote {path}; frame 0 is scene frame {_start(node)}")
-        return {"FINISHED"}
+        values = curves.animation_json(context.scene, node)
+        part.write_text(json.dumps(values, indent=1), encoding="utf-8")
+        os.replace(part, path)
+        return f"wrote {path}; frame 0 is scene frame {_start(node)}"
 
 
-class FACEGRAFT_OT_import_keys(ImportHelper, bpy.types.Operator):
+class FACEGRAFT_OT_import_keys(NodeOperator, ImportHelper, bpy.types.Operator):
     bl_idname = "facegraft.import_keys"
     bl_label = "Import Values"
     bl_description = (
@@ -64,25 +53,14 @@ class FACEGRAFT_OT_import_keys(ImportHelper, bpy.types.Operator):
     filename_ext = ".json"
     filter_glob: bpy.props.StringProperty(default="*.json", options={"HIDDEN"})
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return active_node(context) is not None
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        node = active_node(context)
-        assert node is not None  # poll
+    def work(self, context: bpy.types.Context, node: bpy.types.Node) -> str:
         path = Path(bpy.path.abspath(self.filepath))
-        try:
-            animation = load_animation(path)
-            named = json.loads(path.read_text(encoding="utf-8"))["params"]
-        except FacegraftError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        _apply(node, animation, named)
-        return {"FINISHED"}
+        animation = load_animation(path)
+        _apply(node, animation, json.loads(path.read_text(encoding="utf-8"))["params"])
+        return ""
 
 
-class FACEGRAFT_OT_load_preset(bpy.types.Operator):
+class FACEGRAFT_OT_load_preset(NodeOperator, bpy.types.Operator):
     bl_idname = "facegraft.load_preset"
     bl_label = "Load Preset"
     bl_description = "Set this node's values to a preset's; what it does not name goes to default"
@@ -90,24 +68,13 @@ class FACEGRAFT_OT_load_preset(bpy.types.Operator):
 
     preset: bpy.props.EnumProperty(name="Preset", items=lambda _self, _context: _preset_items())
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return active_node(context) is not None
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        node = active_node(context)
-        assert node is not None  # poll
-        try:
-            preset = load_preset(self.preset)
-        except FacegraftError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        values = {**plain_values(MergeParams()), **preset.values}
+    def work(self, context: bpy.types.Context, node: bpy.types.Node) -> str:
+        values = {**plain_values(MergeParams()), **load_preset(self.preset).values}
         _apply(node, Animation.constant(parse_values(MergeParams, values)), values)
-        return {"FINISHED"}
+        return ""
 
 
-class FACEGRAFT_OT_save_preset(bpy.types.Operator):
+class FACEGRAFT_OT_save_preset(NodeOperator, bpy.types.Operator):
     bl_idname = "facegraft.save_preset"
     bl_label = "Save Preset"
     bl_description = "Keep this node's values of this frame under a name, also for the command line"
@@ -115,25 +82,15 @@ class FACEGRAFT_OT_save_preset(bpy.types.Operator):
     name: bpy.props.StringProperty(name="Name")
     about: bpy.props.StringProperty(name="About")
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return active_node(context) is not None
-
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         return context.window_manager.invoke_props_dialog(self)
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        node = active_node(context)
-        assert node is not None  # poll
-        try:
-            values = curves.values_now(context.scene, node.name)
-            defaults = plain_values(MergeParams())
-            kept = {row: value for row, value in values.items() if value != defaults[row]}
-            save_preset(self.name, kept, self.about)
-        except FacegraftError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        return {"FINISHED"}
+    def work(self, context: bpy.types.Context, node: bpy.types.Node) -> str:
+        values = curves.values_now(context.scene, node.name)
+        defaults = plain_values(MergeParams())
+        kept = {row: value for row, value in values.items() if value != defaults[row]}
+        save_preset(self.name, kept, self.about)
+        return ""
 
 
 _items: list[tuple[str, str, str]] = []  # Blender keeps no reference to what a callback gives

@@ -10,6 +10,7 @@ nodes, a Blender without this add-on opens the file and shows the source.
 """
 
 from pathlib import Path
+from typing import Any
 
 import bpy  # pyright: ignore[reportMissingImports]
 
@@ -146,11 +147,20 @@ def ensure_layer(tree: bpy.types.NodeTree) -> None:
         node.image = images.new_layer(_LAYER_NODE)
 
 
-def settings_of(tree: bpy.types.NodeTree) -> dict[str, bool | int | str]:
-    """The settings that a layer's pixels depend on, by name."""
-    settings = tree.facegraft
-    names = (p.identifier for p in settings.bl_rna.properties if p.type != "POINTER")
-    return {name: getattr(settings, name) for name in names if name not in _LOOKS}
+def settings_of(tree: bpy.types.NodeTree) -> dict[str, Any]:
+    """The settings that a layer's pixels depend on, by name, as JSON types."""
+    return _plain_settings(tree.facegraft)
+
+
+def _plain_settings(group: bpy.types.PropertyGroup) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for prop in group.bl_rna.properties:
+        value = getattr(group, prop.identifier)
+        if prop.type == "COLLECTION":
+            found[prop.identifier] = [_plain_settings(item) for item in value]
+        elif prop.type != "POINTER" and prop.identifier not in _LOOKS:
+            found[prop.identifier] = list(value) if getattr(prop, "is_array", False) else value
+    return found
 
 
 _LOOKS = {"name", "on_error", "show_faces", "source", "cache_path"}
@@ -196,12 +206,13 @@ def show_source(tree: bpy.types.NodeTree) -> None:
     ensure_layer(tree)
 
 
-def make_ready(tree: bpy.types.NodeTree) -> None:
+def make_ready(tree: bpy.types.NodeTree, seen: set[str] | None = None) -> None:
     """Give every FaceGraft node in a compositor tree its own group and layer, up to date.
 
-    Duplicating a node shares both, and two nodes would show one face.
+    Duplicating a node shares both, and two nodes would show one face. `seen`: names of groups that
+    nodes of other trees have.
     """
-    seen: set[str] = set()
+    seen = set() if seen is None else seen
     for node in tree.nodes:
         if not is_facegraft(node):
             continue

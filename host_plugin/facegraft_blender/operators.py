@@ -1,16 +1,28 @@
 """What the user can do beside setting values: add a node, refresh, restart, match the scene.
 
-The longer ones have files of their own: bake, track, keyframes, viewer.
+The longer ones have files of their own: bake, track, passes, keyframes, viewer.
 """
 
 from fractions import Fraction
 
 import bpy  # pyright: ignore[reportMissingImports]
 
-from facegraft.errors import FacegraftError
+from facegraft.errors import ParameterError
 
-from . import bake, checks, compat, engine, graph, keyframes, nodes, preview, track, viewer
-from .jobs import active_node
+from . import (
+    bake,
+    checks,
+    compat,
+    engine,
+    graph,
+    keyframes,
+    nodes,
+    passes,
+    preview,
+    track,
+    viewer,
+)
+from .jobs import NodeOperator
 
 
 class FACEGRAFT_OT_add_node(bpy.types.Operator):
@@ -30,25 +42,14 @@ class FACEGRAFT_OT_add_node(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class FACEGRAFT_OT_check_model(bpy.types.Operator):
+class FACEGRAFT_OT_check_model(NodeOperator, bpy.types.Operator):
     bl_idname = "facegraft.check_model"
     bl_label = "Read Model"
     bl_description = "Load the model and show what it says of itself"
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        node = active_node(context)
-        return node is not None and bool(node.node_tree.facegraft.model_path)
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        node = active_node(context)
-        assert node is not None  # poll
-        try:
-            engine.describe_model(bpy.path.abspath(node.node_tree.facegraft.model_path))
-        except FacegraftError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        return {"FINISHED"}
+    def work(self, context: bpy.types.Context, node: bpy.types.Node) -> str:
+        engine.describe_model(bpy.path.abspath(node.node_tree.facegraft.model_path))
+        return ""
 
 
 class FACEGRAFT_OT_refresh(bpy.types.Operator):
@@ -72,7 +73,7 @@ class FACEGRAFT_OT_restart_engine(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class FACEGRAFT_OT_match_scene(bpy.types.Operator):
+class FACEGRAFT_OT_match_scene(NodeOperator, bpy.types.Operator):
     bl_idname = "facegraft.match_scene"
     bl_label = "Match Scene to Clip"
     bl_description = (
@@ -82,16 +83,10 @@ class FACEGRAFT_OT_match_scene(bpy.types.Operator):
     )
     bl_options = {"REGISTER", "UNDO"}
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return active_node(context) is not None
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        node, scene = active_node(context), context.scene
-        clip = graph.clip_of(node)
-        if node is None or clip is None or 0 in clip.size:
-            self.report({"ERROR"}, "no readable clip enters the active FaceGraft node")
-            return {"CANCELLED"}
+    def work(self, context: bpy.types.Context, node: bpy.types.Node) -> str:
+        scene, clip = context.scene, graph.clip_of(node)
+        if clip is None or 0 in clip.size:
+            raise ParameterError("no readable clip enters the active FaceGraft node")
         scene.render.resolution_x, scene.render.resolution_y = clip.size
         scene.render.resolution_percentage = 100
         scene.view_settings.view_transform = "Standard"
@@ -100,13 +95,39 @@ class FACEGRAFT_OT_match_scene(bpy.types.Operator):
         node.node_tree.facegraft.faces_start = first
         rate = checks.read_rate(clip)
         if rate <= 0:  # a sequence of images has none
-            self.report({"WARNING"}, f"{clip.name} states no frame rate; the scene keeps its own")
-            return {"FINISHED"}
+            return f"{clip.name} states no frame rate; the scene keeps its own"
         # fps is whole and fps_base divides it: 29.97 is 30 over 1.001
         whole = max(1, round(rate))
         scene.render.fps = whole
         scene.render.fps_base = float(Fraction(whole) / Fraction(rate))
-        return {"FINISHED"}
+        return ""
+
+
+class FACEGRAFT_OT_add_cast(NodeOperator, bpy.types.Operator):
+    bl_idname = "facegraft.add_cast"
+    bl_label = "Add Model"
+    bl_description = "Let another model play some of the faces"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def work(self, context: bpy.types.Context, node: bpy.types.Node) -> str:
+        part = node.node_tree.facegraft.cast.add()
+        part.choice = f"left:{len(node.node_tree.facegraft.cast)}"
+        return ""
+
+
+class FACEGRAFT_OT_remove_cast(NodeOperator, bpy.types.Operator):
+    bl_idname = "facegraft.remove_cast"
+    bl_label = "Remove"
+    bl_description = "Take this model out of the cast"
+    bl_options = {"REGISTER", "UNDO"}
+
+    # Blender reads property definitions from annotations
+    index: bpy.props.IntProperty()  # pyright: ignore[reportInvalidTypeForm]
+
+    def work(self, context: bpy.types.Context, node: bpy.types.Node) -> str:
+        node.node_tree.facegraft.cast.remove(self.index)
+        preview.request()
+        return ""
 
 
 _CLASSES = (
@@ -115,7 +136,11 @@ _CLASSES = (
     FACEGRAFT_OT_refresh,
     FACEGRAFT_OT_restart_engine,
     FACEGRAFT_OT_match_scene,
+    FACEGRAFT_OT_add_cast,
+    FACEGRAFT_OT_remove_cast,
     track.FACEGRAFT_OT_track_faces,
+    passes.FACEGRAFT_OT_fit_steady,
+    passes.FACEGRAFT_OT_seat_face,
     bake.FACEGRAFT_OT_bake,
     viewer.FACEGRAFT_OT_pick_face,
     viewer.FACEGRAFT_OT_choose_track,

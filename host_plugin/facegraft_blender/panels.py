@@ -7,7 +7,19 @@ import bpy  # pyright: ignore[reportMissingImports]
 
 from facegraft.errors import FacegraftError
 
-from . import bake, cache, checks, engine, keyframes, nodes, operators, status, track, viewer
+from . import (
+    bake,
+    cache,
+    checks,
+    engine,
+    keyframes,
+    nodes,
+    operators,
+    passes,
+    status,
+    track,
+    viewer,
+)
 from .faces import load_faces
 from .props import IMAGE_INPUTS, SOCKET_ROWS
 from .status import Outcome
@@ -107,6 +119,8 @@ class FACEGRAFT_PT_faces(_NodePanel, bpy.types.Panel):
         layout.prop(settings, "show_faces")
         if settings.faces_path:
             self._draw_tracks(settings)
+            layout.operator(passes.FACEGRAFT_OT_fit_steady.bl_idname)
+            layout.prop(settings, "steady_path")
 
     def _draw_tracks(self, settings: bpy.types.PropertyGroup) -> None:
         try:
@@ -125,6 +139,27 @@ class FACEGRAFT_PT_faces(_NodePanel, bpy.types.Panel):
             button.track = one.number
         if len(tracks) > _TRACKS_SHOWN:
             self.lines(f"and {len(tracks) - _TRACKS_SHOWN} shorter ones")
+
+
+class FACEGRAFT_PT_cast(_NodePanel, bpy.types.Panel):
+    """Who plays whom, and what seats each model's faces."""
+
+    bl_label = "Cast and Seat"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, settings = self.layout, context.active_node.node_tree.facegraft
+        layout.operator(passes.FACEGRAFT_OT_seat_face.bl_idname)
+        if settings.model_path:
+            layout.prop(settings, "seat")
+        for index, part in enumerate(settings.cast):
+            box = layout.box()
+            row = box.row()
+            row.prop(part, "choice")
+            removing = operators.FACEGRAFT_OT_remove_cast.bl_idname
+            row.operator(removing, text="", icon="X").index = index
+            box.prop(part, "model_path")
+            box.prop(part, "seat")
+        layout.operator(operators.FACEGRAFT_OT_add_cast.bl_idname, icon="ADD")
 
 
 class FACEGRAFT_PT_output(_NodePanel, bpy.types.Panel):
@@ -193,6 +228,7 @@ def _wrapped(text: str) -> Iterator[str]:
 _CLASSES = (
     FACEGRAFT_PT_node,
     FACEGRAFT_PT_faces,
+    FACEGRAFT_PT_cast,
     FACEGRAFT_PT_output,
     FACEGRAFT_PT_choices,
     FACEGRAFT_PT_model,

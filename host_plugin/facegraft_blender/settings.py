@@ -11,7 +11,9 @@ from typing import Any
 import bpy  # pyright: ignore[reportMissingImports]
 from bpy.props import (  # pyright: ignore[reportMissingImports]
     BoolProperty,
+    CollectionProperty,
     EnumProperty,
+    FloatVectorProperty,
     IntProperty,
     PointerProperty,
     StringProperty,
@@ -43,6 +45,27 @@ def _file(name: str, description: str) -> Any:
     )
 
 
+def _seat(whose: str) -> Any:
+    return FloatVectorProperty(
+        name="Seat",
+        description=f"Added to the placement of {whose}: offsets to the right and down in permille "
+        "of the face square, size in percent, turn in degrees. Seat the Face measures it",
+        size=4,
+        precision=2,
+        update=_changed,
+    )
+
+
+class FaceGraftCastPart(bpy.types.PropertyGroup):
+    choice: StringProperty(
+        name="Who",
+        description="The faces that this model plays, in the form of Swap",
+        update=_changed,
+    )
+    model_path: _file("Model", "The face to put on them: a .dfm file")
+    seat: _seat("this model's faces")
+
+
 class FaceGraftSettings(bpy.types.PropertyGroup):
     model_path: _file(
         "Model", "The face to put on: a .dfm file, exported by FaceGraft or made elsewhere"
@@ -71,6 +94,16 @@ class FaceGraftSettings(bpy.types.PropertyGroup):
         "width and height), track:1,3 (numbers from Faces)",
         default="all",
         update=_changed,
+    )
+    cast: CollectionProperty(
+        name="Cast",
+        description="Other models for some of the faces; the first one that means a face has it, "
+        "and faces that none means get the node's model, or stay as they are without one",
+        type=FaceGraftCastPart,
+    )
+    seat: _seat("the model's faces")
+    steady_path: _file(
+        "Fits", "What Fit Steady wrote: each frame's colour and mask, for Steady color and mask"
     )
     source: EnumProperty(
         name="Source",
@@ -108,6 +141,7 @@ class FaceGraftSettings(bpy.types.PropertyGroup):
 
 
 def register() -> None:
+    bpy.utils.register_class(FaceGraftCastPart)
     bpy.utils.register_class(FaceGraftSettings)
     bpy.types.NodeTree.facegraft = PointerProperty(type=FaceGraftSettings)
 
@@ -115,3 +149,4 @@ def register() -> None:
 def unregister() -> None:
     del bpy.types.NodeTree.facegraft
     bpy.utils.unregister_class(FaceGraftSettings)
+    bpy.utils.unregister_class(FaceGraftCastPart)

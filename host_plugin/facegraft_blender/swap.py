@@ -8,8 +8,6 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import bpy  # pyright: ignore[reportMissingImports]
 import numpy as np
@@ -18,9 +16,10 @@ from facegraft.errors import FacegraftError, ParameterError
 from facegraft.merge.params import MaskMode
 
 from . import cache, card, compat, engine, graph, images, nodes
-from .faces import load_faces
 from .helper import Helper
+from .places import Compositor, Place, strip_modifiers
 from .props import IMAGE, MASK, SOCKET_ROWS, params_from
+from .request import FrameRequest, check_models, frame_request
 from .status import Outcome, Status
 
 _log = logging.getLogger(__name__)
@@ -29,24 +28,28 @@ Helpers = Mapping[int, Helper | str]  # by picture input; text: why there is non
 
 
 class SceneSwap:
-    """The helpers of a scene's FaceGraft nodes, for one render or one refresh of the interface.
+    """The helpers of the FaceGraft nodes in one place of a scene, for one render or one refresh of
+    the interface.
 
     Made before Blender evaluates the scene: only pixels may change while a frame renders.
     """
 
     nested = False  # true while a helper renders: Blender then calls the same handlers again
 
-    def __init__(self, scene: bpy.types.Scene, wanted: str = "") -> None:
-        """`wanted`: name of a node whose source is asked for, though it may be baked."""
+    def __init__(
+        self, scene: bpy.types.Scene, wanted: str = "", place: Place | None = None
+    ) -> None:
+        """`wanted`: name of a node whose source is asked for, though it may be baked. `place`: None
+        for the scene's compositor, which it then has (see `wanted`)."""
         self._scene = scene
-        tree = compat.compositor_tree(scene)
-        assert tree is not None  # see `wanted`
-        self._tree = tree
+        self._place = place or Compositor(scene, compat.compositor_tree(scene))
         self._helpers: list[tuple[str, Helpers]] = []  # in graph order
-        nodes.make_ready(tree)
+        tree = self._place.tree
+        if place is None:
+            nodes.make_ready(tree)
         for node in graph.active_nodes(tree):
             idle = nodes.is_baked(node.node_tree) and node.name != wanted
-            helpers = {} if idle else _helpers_for(scene, node)
+            helpers = {} if idle else _helpers_for(self._place, node)
             self._helpers.append((node.name, helpers))
 
     def close(self) -> None:
@@ -59,25 +62,34 @@ class SceneSwap:
     def frame(self) -> list[tuple[bpy.types.NodeTree, Status]]:
         """Bring every layer to the scene's current frame, and say how each went."""
         results = []
-        for name, helpers in self._helpers:
-            node = self._tree.nodes.get(name)
+        for name, helpers in self._helpers if self._place.shown else ():
+            node = self._place.tree.nodes.get(name)
             if node is not None:  # the user may remove one while the interface renders
                 results.append((node.node_tree, self._node(node, helpers)))
         return results
 
-    def source_pixels(self, wanted: str) -> np.ndarray | None:
-        """What enters the wanted node now: (H, W, 4) float32 RGBA, scene linear; None where the
-        user cancelled. Nodes before it in the graph show this frame's face already.
+    def entering(self, wanted: str) -> FrameRequest | None:
+        """What the wanted node asks of the engine now; None where the user cancelled. Nodes before
+        it in the graph show this frame's face already.
 
         Raises: ParameterError where nothing enters it, and what Blender's render raises.
         """
+        return self._request(*self._reached(wanted))
+
+    def source_pixels(self, wanted: str) -> np.ndarray | None:
+        """The pixels alone, (H, W, 4) float32 RGBA, scene linear; needs no model. Raises: as
+        `entering`."""
+        _, helpers = self._reached(wanted)
+        with _nested():
+            return self._rendered(helpers, IMAGE)
+
+    def _reached(self, wanted: str) -> tuple[bpy.types.Node, Helpers]:
+        """The wanted node, once those before it are done."""
         for name, helpers in self._helpers:
-            node = self._tree.nodes[name]
-            if name != wanted:
-                self._node(node, helpers)
-                continue
-            with _nested():
-                return self._rendered(helpers, IMAGE)
+            node = self._place.tree.nodes[name]
+            if name == wanted:
+                return node, helpers
+            self._node(node, helpers)
         raise ParameterError(f"{wanted} reaches no output of the compositor; connect it")
 
     def _node(self, node: bpy.types.Node, helpers: Helpers) -> Status:
@@ -97,10 +109,8 @@ class SceneSwap:
         """The source, or by option the message over it."""
         layer = nodes.layer_of(node.node_tree)
         if status.outcome is Outcome.ERROR and node.node_tree.facegraft.on_error == "CARD":
-            source = graph.source_socket(node)
-            size = graph.picture_size(source) if source is not None else None
             text = f"Frame {status.frame}: {status.message}"
-            images.write_layer(layer, card.error_card(text, size or _render_size(self._scene)))
+            images.write_layer(layer, card.error_card(text, self._place.size(node)))
         else:
             images.clear_layer(layer)
 
@@ -114,7 +124,7 @@ class SceneSwap:
         problem = bake.problem_at(frame)
         if problem:
             raise ParameterError(problem)
-        evaluated = compat.evaluated_tree(self._scene)
+        evaluated = self._place.evaluated()
         values = params_from(graph.row_values(evaluated.nodes[node.name]))
         changed = bake.changes_since(frame, values, nodes.settings_of(node.node_tree))
         labels = {spec.row.name: spec.name for spec in SOCKET_ROWS}
@@ -124,30 +134,12 @@ class SceneSwap:
 
     def _swap(self, node: bpy.types.Node, helpers: Helpers) -> Status:
         """Fill the node's layer. Raises: FacegraftError, and what Blender's render raises."""
-        frame, settings = self._scene.frame_current, node.node_tree.facegraft
-        if not settings.model_path:
-            raise ParameterError("no model is chosen; choose a .dfm file in the FaceGraft panel")
-        start = time.perf_counter()
-        with _nested():
-            evaluated = compat.evaluated_tree(self._scene)
-            params = params_from(graph.row_values(evaluated.nodes[node.name]))
-            pixels = self._rendered(helpers, IMAGE)
-            wants_mask = params["mask_mode"] == MaskMode.HOST
-            mask = self._rendered(helpers, MASK) if wants_mask else None
-        if pixels is None or (wants_mask and mask is None):
+        frame, start = self._scene.frame_current, time.perf_counter()
+        request = self._request(node, helpers)
+        if request is None:
             return Status(frame, Outcome.CANCELLED)
         rendered = time.perf_counter()
-        size = (pixels.shape[1], pixels.shape[0])
-        reply = engine.merge(
-            pixels,
-            params,
-            engine.Networks.of(settings),
-            color=compat.working_space(),
-            faces=_stored_faces(settings, frame, size),
-            choice=settings.choice,
-            matte=None if mask is None else mask[..., :3].mean(axis=2),
-            frame=max(frame - settings.faces_start, 0),  # as the command line counts
-        )
+        reply = engine.merge(request.pixels, request.matte, request.values)
         merged = time.perf_counter()
         images.write_layer(nodes.layer_of(node.node_tree), reply.layer)
         ms = {
@@ -166,10 +158,24 @@ class SceneSwap:
             text,
             getattr(reply, "notes", ()),
             getattr(reply, "faces", ()),
-            size,
+            request.size,
             ms,
             reply.cached,
         )
+
+    def _request(self, node: bpy.types.Node, helpers: Helpers) -> FrameRequest | None:
+        """What is asked for this frame; None where the user cancelled. Raises: as `_swap`."""
+        tree = node.node_tree
+        check_models(tree.facegraft)
+        with _nested():
+            evaluated = self._place.evaluated()
+            params = params_from(graph.row_values(evaluated.nodes[node.name]))
+            pixels = self._rendered(helpers, IMAGE)
+            wants_mask = params["mask_mode"] == MaskMode.HOST
+            mask = self._rendered(helpers, MASK) if wants_mask else None
+        if pixels is None or (wants_mask and mask is None):
+            return None
+        return frame_request(self._scene.frame_current, tree.facegraft, params, pixels, mask)
 
     def _rendered(self, helpers: Helpers, which: int) -> np.ndarray | None:
         helper = helpers[which]
@@ -178,15 +184,7 @@ class SceneSwap:
         return helper.render(self._scene)
 
 
-def _stored_faces(settings: Any, frame: int, size: tuple[int, int]) -> list[dict[str, Any]] | None:
-    """Faces from the node's track file or faceset; None where the engine is to detect them."""
-    if not settings.faces_path:
-        return None
-    table = load_faces(Path(bpy.path.abspath(settings.faces_path)))
-    return table.at(frame - settings.faces_start, *size)
-
-
-def _helpers_for(scene: bpy.types.Scene, node: bpy.types.Node) -> Helpers:
+def _helpers_for(place: Place, node: bpy.types.Node) -> Helpers:
     image = graph.source_socket(node, IMAGE)
     if image is None:
         return {IMAGE: "nothing is connected to Image", MASK: "nothing is connected to Image"}
@@ -194,17 +192,12 @@ def _helpers_for(scene: bpy.types.Scene, node: bpy.types.Node) -> Helpers:
         mask = graph.source_socket(node, MASK)
         missing = "mask mode host needs a picture in Mask; connect one or choose another mask mode"
         return {
-            IMAGE: Helper(scene, node),
-            MASK: missing if mask is None else Helper(scene, node, MASK),
+            IMAGE: place.helper(node),
+            MASK: missing if mask is None else place.helper(node, MASK),
         }
     except OSError as error:
         text = f"no temporary folder can be made: {error}"
         return {IMAGE: text, MASK: text}
-
-
-def _render_size(scene: bpy.types.Scene) -> tuple[int, int]:
-    share = scene.render.resolution_percentage / 100
-    return round(scene.render.resolution_x * share), round(scene.render.resolution_y * share)
 
 
 @contextmanager
@@ -233,3 +226,17 @@ def wanted(scene: bpy.types.Scene) -> bool:
         and compositor_runs(scene)
         and any(nodes.is_facegraft(node) for node in tree.nodes)
     )
+
+
+def swaps_of(scene: bpy.types.Scene) -> list[SceneSwap]:
+    """One for each place in which rendering `scene` runs FaceGraft nodes."""
+    swaps = [SceneSwap(scene)] if wanted(scene) else []
+    seen: set[str] = set()
+    for place in strip_modifiers(scene):
+        modifier = place.strip.modifiers[place.modifier_name]
+        if modifier.node_group.name in seen:  # two strips may show at once
+            modifier.node_group = modifier.node_group.copy()
+        seen.add(modifier.node_group.name)
+        nodes.make_ready(modifier.node_group, seen)
+        swaps.append(SceneSwap(scene, place=place))
+    return swaps

@@ -4,7 +4,6 @@ The file stands beside the .blend file. From then on a frame's faces come from i
 choose by, steadied over time, and with the neighbours that motion blur needs.
 """
 
-import os
 from collections.abc import Generator
 from pathlib import Path
 
@@ -57,8 +56,9 @@ class FACEGRAFT_OT_track_faces(JobOperator, bpy.types.Operator):
         assert node is not None  # poll
         if not wanted(scene):
             raise ParameterError("this scene's render does not run the compositor")
-        name, settings, path = node.name, node.node_tree.facegraft, _tracks_path(node)
-        with engine.tracking() as tracking:
+        name, settings = node.name, node.node_tree.facegraft
+        path = beside_blend(node, "tracks.json")
+        with engine.connection() as tracking:
             swap = SceneSwap(scene, name)
             for frame in each_frame(scene, swap):
                 yield f"searches frame {frame}"
@@ -69,7 +69,7 @@ class FACEGRAFT_OT_track_faces(JobOperator, bpy.types.Operator):
                 tracking.search(pixels, index, compat.working_space(), first=index == 0)
             options = {row.name: getattr(self, row.name) for row in ROWS}
             found = tracking.save_tracks(str(path), options)
-        settings.faces_path = _relative(path)
+        settings.faces_path = bpy.path.relpath(str(path))
         settings.faces_start = scene.frame_start
         self.report(
             {"INFO"},
@@ -78,14 +78,13 @@ class FACEGRAFT_OT_track_faces(JobOperator, bpy.types.Operator):
         )
 
 
-def _tracks_path(node: bpy.types.Node) -> Path:
-    """Beside the .blend file, by both names. Raises: ParameterError where that was never saved."""
+def beside_blend(node: bpy.types.Node, ending: str) -> Path:
+    """A node's file beside the .blend file, by both names.
+
+    Raises: ParameterError where that was never saved.
+    """
     if not bpy.data.filepath:
-        raise ParameterError("save the .blend file first; the tracks are written beside it")
+        raise ParameterError("save the .blend file first; what is found is written beside it")
     blend = Path(bpy.data.filepath)
     name = bpy.path.clean_name(node.node_tree.name)
-    return blend.with_name(f"{blend.stem}.{name}.tracks.json")
-
-
-def _relative(path: Path) -> str:
-    return "//" + os.path.basename(path)
+    return blend.with_name(f"{blend.stem}.{name}.{ending}")

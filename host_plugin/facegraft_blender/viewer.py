@@ -14,7 +14,7 @@ from gpu_extras.batch import batch_for_shader  # pyright: ignore[reportMissingIm
 from . import compat, graph, status
 from .faces import face_under
 from .geometry import Shown, backdrop, centred
-from .jobs import active_node
+from .jobs import NodeOperator, active_node
 from .status import Status
 
 _VIEWER = "Viewer Node"  # Blender's name of the image
@@ -110,7 +110,7 @@ def choice_at(
     return "near:" + ",".join(f"{min(max(v, 0), 1):.3f}" for v in middle)
 
 
-class FACEGRAFT_OT_choose_track(bpy.types.Operator):
+class FACEGRAFT_OT_choose_track(NodeOperator, bpy.types.Operator):
     bl_idname = "facegraft.choose_track"
     bl_label = "Only This Face"
     bl_description = "Replace the face of this track alone; with Shift add it to, or take it from, "
@@ -121,23 +121,17 @@ class FACEGRAFT_OT_choose_track(bpy.types.Operator):
     track: bpy.props.IntProperty()  # pyright: ignore[reportInvalidTypeForm]
     extend: bpy.props.BoolProperty()  # pyright: ignore[reportInvalidTypeForm]
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return active_node(context) is not None
-
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         self.extend = event.shift
         return self.execute(context)
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        node = active_node(context)
-        assert node is not None  # poll
+    def work(self, context: bpy.types.Context, node: bpy.types.Node) -> str:
         settings = node.node_tree.facegraft
         chosen = chosen_tracks(settings.choice) if self.extend else set()
         chosen ^= {self.track}
         numbers = ",".join(map(str, sorted(chosen)))
         settings.choice = f"track:{numbers}" if chosen else "all"
-        return {"FINISHED"}
+        return ""
 
 
 def chosen_tracks(choice: str) -> set[int]:

@@ -330,12 +330,41 @@ def track(request):
     }
 
 
-def strip_modifier(request):
-    """Render a movie strip whose compositor modifier is the baked node's group."""
+def operate(request):
+    """Press buttons of the first node in order, then render; give what each answered."""
     _enable()
-    bpy.ops.wm.open_mainfile(filepath=request["blend"])
+    _build(request)
+    _save(request)
+    node = bpy.context.scene.compositing_node_group.nodes.active
+    frame = bpy.context.scene.frame_current
+    pressed = [
+        _call(getattr(bpy.ops.facegraft, name), **values) for name, values in request["buttons"]
+    ]
+    settings = node.node_tree.facegraft
+    answer = {
+        "pressed": pressed,
+        "moved": bpy.context.scene.frame_current != frame,
+        "seats": [list(holder.seat) for holder in (settings, *settings.cast)],
+        "cast": [[part.choice, part.model_path] for part in settings.cast],
+        "faces": bpy.path.abspath(settings.faces_path),
+        "fits": bpy.path.abspath(settings.steady_path),
+        "warnings": sys.modules[f"{EXTENSION}.checks"].warnings(bpy.context.scene, node),
+    }
+    _save(request)
+    return {**answer, **render(request)}
+
+
+def strip_modifier(request):
+    """Render a strip whose compositor modifier is the first node's own group, or, with `live`, the
+    whole tree in which that node stands, whose clip gives way to the group's input."""
+    _enable()
+    if request.get("live"):
+        _build(request)
+    else:
+        bpy.ops.wm.open_mainfile(filepath=request["blend"])
     comp = bpy.context.scene
-    group = comp.compositing_node_group.nodes[request["node"]].node_tree
+    tree = comp.compositing_node_group
+    group = _as_group(comp) if request.get("live") else tree.nodes[request["node"]].node_tree
     edit = bpy.data.scenes.new("Edit")
     edit.frame_start, edit.frame_end = comp.frame_start, comp.frame_end
     edit.view_settings.view_transform = "Standard"
@@ -350,9 +379,29 @@ def strip_modifier(request):
         strip.elements.append(first.replace("0001", f"{i:04d}"))
     strip.frame_final_duration = request["frames"]
     strip.modifiers.new("face", "COMPOSITOR").node_group = group
+    for attribute, value in request.get("strip", {}).items():
+        holder, _, name = attribute.rpartition(".")
+        setattr(getattr(strip, holder) if holder else strip, name, value)
+    for line in request.get("edits", []):
+        exec(line, {"strip": strip, "edit": edit, "group": group, "bpy": bpy})
     _set_output(edit.render, request)
     bpy.ops.render.render(animation=True, scene="Edit")
-    return {}
+    status = sys.modules[f"{EXTENSION}.status"]
+    inner = group if "facegraft_node" in group else group.nodes[request["node"]].node_tree
+    last = status.last(inner)
+    return {**_leftovers(), "message": last.message if last else "", "strips": len(strips)}
+
+
+def _as_group(scene):
+    """The scene's compositor tree with a group input in the place of its clip, out of the scene."""
+    tree = scene.compositing_node_group
+    scene.compositing_node_group = None
+    tree.interface.new_socket("Image", in_out="INPUT", socket_type="NodeSocketColor")
+    entry = tree.nodes.new("NodeGroupInput")
+    clips = [n for n in tree.nodes if n.bl_idname == "CompositorNodeImage"]
+    for link in [link for link in tree.links if link.from_node in clips]:
+        tree.links.new(entry.outputs[0], link.to_socket)
+    return tree
 
 
 def _call(operator, **values):
@@ -543,6 +592,10 @@ def _configure(node, description):
     settings.on_error = description.get("on_error", "PASS")
     for name, value in description.get("settings", {}).items():
         setattr(settings, name, value)
+    for part in description.get("cast", []):
+        entry = settings.cast.add()
+        for name, value in part.items():
+            setattr(entry, name, value)
     for label, value in description.get("params", {}).items():
         node.inputs[label].default_value = value
     for label, keys in description.get("keys", {}).items():
@@ -652,7 +705,7 @@ def _statuses(scene):
 if __name__ == "__main__":
     known = (
         install, describe, shoot, render, upgrade, interface, bake, keyframes, import_keys, preset,
-        pick, track, strip_modifier, match_scene, exr_pixels,
+        pick, track, operate, strip_modifier, match_scene, exr_pixels,
     )  # fmt: skip
     commands = {function.__name__: function for function in known}
     answer = commands[sys.argv[1]](json.loads(sys.argv[2]))
