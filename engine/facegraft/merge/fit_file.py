@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 
 from facegraft.controls import parse_values, plain_values
-from facegraft.errors import FacesetError, FutureVersion, SourceNotFound
+from facegraft.errors import FacesetError, FutureVersion, ParameterError, SourceNotFound
 from facegraft.faces.face import Face
 from facegraft.files import atomic_path, write_error
 from facegraft.merge.clip.faces import ClipFaces
@@ -55,11 +55,18 @@ class FitWriter:
         except OSError as error:
             raise write_error(Path(tempfile.gettempdir()), error) from error
         self._archive.writestr(_INDEX, json.dumps({"version": VERSION}))
+        self._last = -1
         self.frames = 0  # that were added
         self.faces = 0
 
     def add(self, index: int, fits: Sequence[tuple[Face, FaceFit, FitOrigin, MergeParams]]) -> None:
-        """The tracked faces of the frame at `index` of the clip; a track's first face counts."""
+        """The tracked faces of the frame at `index` of the clip; a track's first face counts.
+
+        Raises: ParameterError where `index` does not rise, WriteError.
+        """
+        if index <= self._last:
+            raise ParameterError(f"frame {index} comes after {self._last}; go forward")
+        self._last = index
         self.frames += 1
         known: set[int] = set()
         for face, fit, origin, params in fits:

@@ -147,6 +147,8 @@ def displacement(
     The frame's own face is looked for again, in the same cut, so that what the detector makes of
     the cut and what smoothing moved both cancel out.
     """
+    # to 8 bits, as the detector sees it: a host's float copy of a clip then gives the same seat
+    image = np.rint(np.clip(image, 0, 1) * 255).astype(np.float32) / 255
     size = model.resolution
     into = align_matrix(face.landmarks, framing(model, params), size)
     square = np.clip(crop(image, into, size), 0, 1)
