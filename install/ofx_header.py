@@ -17,6 +17,7 @@ from facegraft import __version__
 from facegraft.controls import Row, controls_of, table_digest
 from facegraft.media.source import NAME_DIGITS
 from facegraft.media.working_space import SPACE_NAMES
+from facegraft.merge.clip.params import ClipParams
 from facegraft.merge.params import MergeParams
 from facegraft.worker.protocol import MAX_MESSAGE, PROTOCOL
 from facegraft.worker.request import SCENE_LINEAR
@@ -27,6 +28,7 @@ PAGE = REPOSITORY / "docs" / "openfx.md"
 TEMPLATE = Path(__file__).parent / "ofx_page.in.md"
 # a host keeps a filter's parameters and its own properties in one namespace
 RESERVED = {"in", "out", "length", "track", "disable", "resource", "version"}
+_LIKENESS = next(row for row in controls_of(ClipParams) if row.name == "likeness")
 SPACES = ("auto", "display", SCENE_LINEAR, *SPACE_NAMES[2:])  # linear_rec709 is scene_linear
 
 
@@ -66,11 +68,19 @@ OWN = (
         "Model",
     ),
     NodeRow(
+        "recognition",
+        "file",
+        "Recognition",
+        "Face recognition network (.onnx, ArcFace kind), for the faces like a reference picture",
+        "Model",
+    ),
+    NodeRow(
         "input_color",
         "choice",
         "Input color",
-        "What the pixels are; auto takes float of Nuke and Natron for scene_linear (Rec. 709 "
-        "primaries) and everything else for display",
+        "What the pixels are; auto takes a host's word for it (OpenFX 1.5's colour management), "
+        "else float of Nuke and Natron for scene_linear (Rec. 709 primaries) and everything else "
+        "for display",
         "Model",
         default="auto",
         choices=SPACES,
@@ -80,10 +90,10 @@ OWN = (
         "choice",
         "Faces",
         "Which faces are swapped: all, the largest ones, the one nearest to the point, those of a "
-        "track of the faceset, or by place from the left",
+        "track of the faceset, by place from the left, or those like the reference picture",
         "Face",
         default="all",
-        choices=("all", "largest", "near", "track", "left"),
+        choices=("all", "largest", "near", "track", "left", "like"),
         animates=True,
     ),
     NodeRow(
@@ -103,6 +113,24 @@ OWN = (
         "Face point",
         "With near: the face nearest to this point of the picture",
         "Face",
+        animates=True,
+    ),
+    NodeRow(
+        "face_reference",
+        "file",
+        "Face reference",
+        "With like: a picture of the person to be swapped, or a folder of them; needs Recognition",
+        "Face",
+    ),
+    NodeRow(
+        "likeness",
+        "double",
+        "Likeness",
+        "With like: least cosine similarity of a face to the reference",
+        "Face",
+        default=_LIKENESS.default,
+        hard=_LIKENESS.control.hard or (-1, 1),
+        soft=_LIKENESS.slider,
         animates=True,
     ),
     NodeRow(

@@ -21,16 +21,16 @@ struct row {
     bool animates, is_merge;
 };
 
-enum { ROW_MODEL, ROW_SEGMENTER, ROW_ENHANCER, ROW_INPUT_COLOR, ROW_FACE_CHOICE, ROW_FACE_NUMBER, ROW_FACE_POINT, ROW_FACESET, ROW_FRAME_NAME, ROW_FRAME_OFFSET, ROW_MASK_USE, ROW_OUTPUT, ROW_ON_ERROR, ROW_MIX, ROW_MODE, ROW_HIST_MATCH_MASKED, ROW_HIST_MATCH_THRESHOLD, ROW_FACE_SCALE, ROW_FACE_OFFSET_X, ROW_FACE_OFFSET_Y, ROW_FACE_ROTATION, ROW_COLOR_TRANSFER, ROW_COLOR_TRANSFER_AMOUNT, ROW_LIGHT_MATCH, ROW_LIGHT_SIZE, ROW_SMOOTH_COLOR, ROW_MASK_MODE, ROW_ERODE, ROW_BLUR, ROW_FEATHER_TOP, ROW_FEATHER_BOTTOM, ROW_FEATHER_LEFT, ROW_FEATHER_RIGHT, ROW_SMOOTH_MASK, ROW_SUPER_RESOLUTION, ROW_SHARPEN_MODE, ROW_SHARPEN_AMOUNT, ROW_DENOISE, ROW_BICUBIC_DEGRADE, ROW_COLOR_DEGRADE, ROW_MOTION_BLUR, ROW_GRAIN, ROW_FACE_TYPE, ROW_MORPH_VALUE, ROW_COUNT };
+enum { ROW_MODEL, ROW_SEGMENTER, ROW_ENHANCER, ROW_RECOGNITION, ROW_INPUT_COLOR, ROW_FACE_CHOICE, ROW_FACE_NUMBER, ROW_FACE_POINT, ROW_FACE_REFERENCE, ROW_LIKENESS, ROW_FACESET, ROW_FRAME_NAME, ROW_FRAME_OFFSET, ROW_MASK_USE, ROW_OUTPUT, ROW_ON_ERROR, ROW_MIX, ROW_MODE, ROW_HIST_MATCH_MASKED, ROW_HIST_MATCH_THRESHOLD, ROW_FACE_SCALE, ROW_FACE_OFFSET_X, ROW_FACE_OFFSET_Y, ROW_FACE_ROTATION, ROW_COLOR_TRANSFER, ROW_COLOR_TRANSFER_AMOUNT, ROW_LIGHT_MATCH, ROW_LIGHT_SIZE, ROW_SMOOTH_COLOR, ROW_MASK_MODE, ROW_ERODE, ROW_BLUR, ROW_FEATHER_TOP, ROW_FEATHER_BOTTOM, ROW_FEATHER_LEFT, ROW_FEATHER_RIGHT, ROW_SMOOTH_MASK, ROW_SUPER_RESOLUTION, ROW_SHARPEN_MODE, ROW_SHARPEN_AMOUNT, ROW_DENOISE, ROW_BICUBIC_DEGRADE, ROW_COLOR_DEGRADE, ROW_MOTION_BLUR, ROW_GRAIN, ROW_FACE_TYPE, ROW_MORPH_VALUE, ROW_COUNT };
 
 enum { INPUT_COLOR_AUTO, INPUT_COLOR_DISPLAY, INPUT_COLOR_SCENE_LINEAR, INPUT_COLOR_LINEAR_REC2020, INPUT_COLOR_ACESCG, INPUT_COLOR_ACES2065_1, INPUT_COLOR_REC2100_PQ, INPUT_COLOR_REC2100_HLG };
-enum { FACE_CHOICE_ALL, FACE_CHOICE_LARGEST, FACE_CHOICE_NEAR, FACE_CHOICE_TRACK, FACE_CHOICE_LEFT };
+enum { FACE_CHOICE_ALL, FACE_CHOICE_LARGEST, FACE_CHOICE_NEAR, FACE_CHOICE_TRACK, FACE_CHOICE_LEFT, FACE_CHOICE_LIKE };
 enum { MASK_USE_LIMIT, MASK_USE_KEEP_OUT, MASK_USE_OFF };
 enum { OUTPUT_RESULT, OUTPUT_MATTE, OUTPUT_FACE, OUTPUT_SOURCE_WITH_MATTE };
 enum { ON_ERROR_FAIL, ON_ERROR_PASS_THROUGH, ON_ERROR_MARK };
 enum { MODE_ORIGINAL = 0, MASK_MODE_HOST = 10 };
 static const char *const CHOICES_input_color[] = {"auto", "display", "scene_linear", "linear_rec2020", "acescg", "aces2065_1", "rec2100_pq", "rec2100_hlg", NULL};
-static const char *const CHOICES_face_choice[] = {"all", "largest", "near", "track", "left", NULL};
+static const char *const CHOICES_face_choice[] = {"all", "largest", "near", "track", "left", "like", NULL};
 static const char *const CHOICES_mask_use[] = {"limit", "keep_out", "off", NULL};
 static const char *const CHOICES_output[] = {"result", "matte", "face", "source_with_matte", NULL};
 static const char *const CHOICES_on_error[] = {"fail", "pass_through", "mark", NULL};
@@ -49,14 +49,20 @@ static const struct row ROWS[ROW_COUNT] = {
      0, 0, 0, 0, 0, "", NULL, false, false},
     {"enhancer", "Enhancer", "Super resolution network (.onnx), for the row Super resolution", "Model", KIND_FILE,
      0, 0, 0, 0, 0, "", NULL, false, false},
-    {"input_color", "Input color", "What the pixels are; auto takes float of Nuke and Natron for scene_linear (Rec. 709 primaries) and everything else for display", "Model", KIND_CHOICE,
+    {"recognition", "Recognition", "Face recognition network (.onnx, ArcFace kind), for the faces like a reference picture", "Model", KIND_FILE,
+     0, 0, 0, 0, 0, "", NULL, false, false},
+    {"input_color", "Input color", "What the pixels are; auto takes a host's word for it (OpenFX 1.5's colour management), else float of Nuke and Natron for scene_linear (Rec. 709 primaries) and everything else for display", "Model", KIND_CHOICE,
      0, 0, 0, 0, 0, NULL, CHOICES_input_color, false, false},
-    {"face_choice", "Faces", "Which faces are swapped: all, the largest ones, the one nearest to the point, those of a track of the faceset, or by place from the left", "Face", KIND_CHOICE,
+    {"face_choice", "Faces", "Which faces are swapped: all, the largest ones, the one nearest to the point, those of a track of the faceset, by place from the left, or those like the reference picture", "Face", KIND_CHOICE,
      0, 0, 0, 0, 0, NULL, CHOICES_face_choice, true, false},
     {"face_number", "Face number", "With largest: how many; with track: the track's number; with left: the place, from 1", "Face", KIND_INT,
      1, 0, 9999, 0, 10, NULL, NULL, true, false},
     {"face_point", "Face point", "With near: the face nearest to this point of the picture", "Face", KIND_POINT,
      0, 0, 0, 0, 0, NULL, NULL, true, false},
+    {"face_reference", "Face reference", "With like: a picture of the person to be swapped, or a folder of them; needs Recognition", "Face", KIND_FILE,
+     0, 0, 0, 0, 0, "", NULL, false, false},
+    {"likeness", "Likeness", "With like: least cosine similarity of a face to the reference", "Face", KIND_DOUBLE,
+     0.35, -1, 1, 0, 1, NULL, NULL, true, false},
     {"faceset", "Faceset", "Faces as `facegraft extract` found and followed them; empty searches each frame by itself", "Face", KIND_FOLDER,
      0, 0, 0, 0, 0, "", NULL, false, false},
     {"frame_name", "Frame name", "Name of a frame in the faceset: its image's name without suffix, with # for each digit of the number; ###### for a movie", "Face", KIND_TEXT,

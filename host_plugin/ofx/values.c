@@ -116,6 +116,9 @@ static void add_choice(const struct values *values, double x, double y, struct t
         json_add_number(&choice, x);
         text_add(&choice, ",");
         json_add_number(&choice, y);
+    } else if (kind == FACE_CHOICE_LIKE) {
+        text_add(&choice, ":");
+        text_add(&choice, values->text[ROW_FACE_REFERENCE]);
     } else if (kind != FACE_CHOICE_ALL) {
         text_add(&choice, ":");
         json_add_number(&choice, values->number[ROW_FACE_NUMBER]);
@@ -154,6 +157,9 @@ void values_add_fields(const struct values *values, OfxTime time, const char *co
     add_text_field(fields, "model", values->text[ROW_MODEL]);
     add_text_field(fields, "segmenter", values->text[ROW_SEGMENTER]);
     add_text_field(fields, "enhancer", values->text[ROW_ENHANCER]);
+    add_text_field(fields, "recognition", values->text[ROW_RECOGNITION]);
+    text_add(fields, ",\"likeness\":");
+    json_add_number(fields, values->number[ROW_LIKENESS]);
     add_params(values, fields);
     add_choice(values, x, y, fields);
     add_faceset(values, (long long)frame, fields);
