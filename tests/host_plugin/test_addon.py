@@ -15,7 +15,7 @@ from facegraft.merge.params import MergeParams
 from facegraft_blender import exr
 from facegraft_blender.faces import load_faces
 from facegraft_blender.props import SOCKET_ROWS, panels, params_from, socket_row
-from tests.host_plugin.conftest import REPOSITORY
+from tests.host_plugin.run_blender import REPOSITORY
 
 
 class Kind(StrEnum):
