@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from facegraft_cli.ofx_host import OfxHost
+from tests.host_plugin_ofx.face_clip import FaceClip, make_face_clip
 from tests.host_plugin_ofx.scene import Scene, make_scene
 from tests.host_plugin_ofx.tools import build_ofx_bundle
 
@@ -72,6 +73,11 @@ def compiled(tmp_path_factory, compiler) -> Callable[[str, list[str]], Path]:
 @pytest.fixture(scope="session")
 def scene(tmp_path_factory) -> Scene:
     return make_scene(tmp_path_factory.mktemp("scene"))
+
+
+@pytest.fixture(scope="session")
+def face_clip(tmp_path_factory) -> FaceClip:
+    return make_face_clip(tmp_path_factory.mktemp("face clip"))
 
 
 @pytest.fixture(scope="module")

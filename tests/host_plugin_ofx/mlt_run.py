@@ -13,7 +13,7 @@ from tests.host_plugin_ofx import mlt_host
 SERVICE = "openfx.org.facegraft.faceswap"
 FORMATS = {"u1": 2, "u2": 10}  # MLT's numbers
 _LIMIT_S = 300
-_PROFILE = """description=test
+PROFILE = """description=test
 frame_rate_num=25
 frame_rate_den=1
 width={width}
@@ -53,7 +53,7 @@ class Mlt:
         height, width = frames[0].shape[:2]
         dtype = frames[0].dtype.str[1:]
         profile = self._folder / "profile"
-        profile.write_text(_PROFILE.format(width=width, height=height))
+        profile.write_text(PROFILE.format(width=width, height=height))
         arguments: list[Any] = [profile, SERVICE, width, height, FORMATS[dtype], len(frames)]
         result = subprocess.run(
             [*self._command, *map(str, arguments), *(f"{k}={v}" for k, v in values.items())],
