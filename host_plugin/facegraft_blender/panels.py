@@ -115,6 +115,9 @@ class FACEGRAFT_PT_faces(_NodePanel, bpy.types.Panel):
         if settings.faces_path:
             layout.prop(settings, "faces_start")
         layout.prop(settings, "choice")
+        if settings.choice.startswith("like") or settings.recognition_path:
+            layout.prop(settings, "recognition_path")
+            layout.prop(settings, "likeness")
         layout.operator(viewer.FACEGRAFT_OT_pick_face.bl_idname, icon="EYEDROPPER")
         layout.prop(settings, "show_faces")
         if settings.faces_path:

@@ -49,6 +49,8 @@ def frame_request(
         "enhancer": bpy.path.abspath(settings.enhancer_path),
         "seat": seat_of(settings),
         "fits": bpy.path.abspath(settings.steady_path),
+        "recognition": bpy.path.abspath(settings.recognition_path),
+        "likeness": settings.likeness,
     }
     return FrameRequest(pixels, None if mask is None else mask[..., :3].mean(axis=2), values)
 
@@ -56,14 +58,21 @@ def frame_request(
 def played(settings: Any) -> dict[str, Any]:
     """Which faces are swapped, and who plays them."""
     cast = [
-        CastPart(part.choice, bpy.path.abspath(part.model_path), seat_of(part))
+        CastPart(_choice(part.choice), bpy.path.abspath(part.model_path), seat_of(part))
         for part in settings.cast
     ]
     return {
         "model": bpy.path.abspath(settings.model_path),
-        "choice": settings.choice,
+        "choice": _choice(settings.choice),
         "cast": cast,
     }
+
+
+def _choice(text: str) -> str:
+    """A choice with the whole path of its picture, which may stand beside the .blend file."""
+    kind, colon, picture = text.partition(":")
+    is_like = kind.strip().lower() == "like" and picture.strip()
+    return f"like{colon}{bpy.path.abspath(picture.strip())}" if is_like else text
 
 
 def check_models(settings: Any) -> None:

@@ -13,11 +13,14 @@ from bpy.props import (  # pyright: ignore[reportMissingImports]
     BoolProperty,
     CollectionProperty,
     EnumProperty,
+    FloatProperty,
     FloatVectorProperty,
     IntProperty,
     PointerProperty,
     StringProperty,
 )
+
+from facegraft.merge.clip.params import ClipParams
 
 from . import compat, nodes, preview
 
@@ -91,8 +94,21 @@ class FaceGraftSettings(bpy.types.PropertyGroup):
     choice: StringProperty(
         name="Swap",
         description="Which faces: all, largest:1, left:1 (first from the left), near:0.4,0.5 (of "
-        "width and height), track:1,3 (numbers from Faces)",
+        "width and height), track:1,3 (numbers from Faces), like:PICTURE (who resembles it; needs "
+        "the recognition network)",
         default="all",
+        update=_changed,
+    )
+    recognition_path: _file(
+        "Recognition", "Face recognition network (.onnx, ArcFace kind), for like:PICTURE in Swap"
+    )
+    likeness: FloatProperty(
+        name="Likeness",
+        description="Least cosine similarity to the picture of like:",
+        default=ClipParams().likeness,
+        min=-1.0,
+        max=1.0,
+        soft_min=0.0,
         update=_changed,
     )
     cast: CollectionProperty(

@@ -21,6 +21,7 @@ from tests.drawn_faces import draw_face, face_at
 from tests.engine.merge_clips import oval_mask
 from tests.engine.test_clip_seat import write_shifting_dfm
 from tests.engine.tiny_dfm import write_dfm
+from tests.engine.tiny_embedder import write_embedder
 from tests.host_plugin.conftest import Blender
 from tests.host_plugin.shots import HEIGHT, WIDTH, Shot
 from tests.host_plugin.test_blender_node import read_png
@@ -156,10 +157,33 @@ def test_a_seated_face_lies_where_the_command_line_seats_it(
     assert run.exit_code == 0, run.log
     assert run.answer["pressed"] == [["FINISHED"], ["FINISHED"]], run.log
     assert "seat of shift.dfm, from 4 frames" in run.log
-    print(run.answer["seats"])
     x, y, *_ = run.answer["seats"][0 if own else 1]
     assert x == pytest.approx(-1000 * 3 / 128, abs=8) and y == pytest.approx(-1000 * 4 / 128, abs=8)
     flags = ["--model", model] if own else ["--cast", f"0={model}"]
     tracks = Path(run.answer["faces"])
     expected = by_command_line(walking, *flags, "--color-transfer", "none", "--seat", faces=tracks)
     assert_equal(walking, expected)
+
+
+@pytest.mark.parametrize(("likeness", "swapped"), [(0.5, True), (1.0, False)])
+def test_who_resembles_a_picture_is_chosen_as_on_the_command_line(
+    blender: Blender, walking: Shot, likeness: float, swapped: bool
+):
+    """By a network whose vector is the mean colour; the picture is named beside the .blend file."""
+    network = write_embedder(walking.folder / "mean.onnx")
+    picture_path = walking.folder / "ada.png"
+    brighter = np.clip(walking.frames[0] * (1.1, 1.0, 0.9), 0, 255).astype(np.uint8)
+    cv2.imwrite(str(picture_path), brighter[..., ::-1])
+    settings = {
+        "choice": "like://ada.png", "recognition_path": str(network), "likeness": likeness,
+    }  # fmt: skip
+    node = {"name": "FG", "faces": "", "params": {"Transfer mode": 0}, "settings": settings}
+    request = walking.request([node], format="PNG", size=[256, 256])
+    run = blender("operate", **request, buttons=[["track_faces", {}]])
+    assert run.exit_code == 0, run.log
+    (face,) = run.answer["statuses"]["FG"]["shown"]
+    assert face["chosen"] == swapped
+    flags = ["--model", str(walking.model), "--color-transfer", "none", "--choose"]
+    flags += [f"like:{picture_path}", "--recognition", str(network), "--likeness", str(likeness)]
+    assert_equal(walking, by_command_line(walking, *flags, faces=Path(run.answer["faces"])))
+    assert (np.abs(read_png(walking, 0).astype(int) - walking.frames[0]).max() > 20) == swapped

@@ -165,6 +165,8 @@ class WorkerClient:
         frame: int = 0,
         seat: Mapping[str, float] | None = None,
         fits: str = "",
+        recognition: str = "",
+        likeness: float | None = None,
         timeout_s: float = MERGE_S,
     ) -> MergeReply:
         """Swap the faces of one frame.
@@ -186,6 +188,8 @@ class WorkerClient:
         seat:      SEAT_ROWS (merge/clip/params.py) by name, added for faces that get `model`.
         fits:      file of `clip_client.ClipPasses.save_fits`, for the rows that look along time;
                    `frame` is then the index in the clip.
+        recognition, likeness: path of the face recognition network for choices like:PICTURE, and
+                   the least cosine similarity; None for the default.
 
         Raises: ParameterError, ModelError, MissingWeights and others of the family as the worker
         met them; WorkerDied, WorkerTimeout, ProtocolError.
@@ -201,7 +205,8 @@ class WorkerClient:
             **frame_values(
                 model=model, params=params, color=color, faces=faces, faceset=faceset,
                 frame_key=frame_key, choice=choice, cast=cast, segmenter=segmenter,
-                enhancer=enhancer, frame=frame, seat=seat, fits=fits,
+                enhancer=enhancer, frame=frame, seat=seat, fits=fits, recognition=recognition,
+                likeness=likeness,
             ),
         }  # fmt: skip
         with self._lock:
@@ -383,6 +388,8 @@ def frame_values(
     frame: int = 0,
     seat: Mapping[str, float] | None = None,
     fits: str = "",
+    recognition: str = "",
+    likeness: float | None = None,
 ) -> Message:
     """What a message says of one frame beside its pixels; arguments as `WorkerClient.merge`."""
     message: Message = {
@@ -399,6 +406,8 @@ def frame_values(
         "frame": frame,
         "seat": dict(seat or {}),
         "fits": absolute(fits),
+        "recognition": absolute(recognition),
+        "likeness": likeness,
     }
     if faces is not None:
         message["faces"] = [_plain_face(face) for face in faces]
