@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 
 from facegraft.errors import FacegraftError, ProtocolError, WorkerError
 from facegraft.worker import protocol
-from facegraft.worker.protocol import LOG_NAME, MESSAGE_S, READY_KEY, SOCKET_NAME, Message
+from facegraft.worker.leftovers import PREFIX, remove_folder, remove_leftovers
+from facegraft.worker.protocol import MESSAGE_S, READY_KEY, SOCKET_NAME, Message
 from facegraft.worker.session import Session, answer
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def serve(folder: Path | None, transport: str) -> None:
     `transport`: "unix" or "tcp".
     Raises: WorkerError where other users may enter the folder.
     """
-    folder = folder or Path(tempfile.mkdtemp(prefix="facegraft-"))
+    folder = folder or Path(tempfile.mkdtemp(prefix=PREFIX))
     if os.name != "nt" and folder.stat().st_mode & 0o077:
         raise WorkerError(f"{folder} is open to other users; give a folder of mode 0700")
     try:
@@ -162,20 +163,12 @@ def serve(folder: Path | None, transport: str) -> None:
         ready = {READY_KEY: protocol.PROTOCOL, **address, "token": token, "pid": os.getpid()}
         os.write(1, (json.dumps(ready) + "\n").encode())
         os.dup2(2, 1)  # whatever a library prints from here on goes to the log
+        remove_leftovers({folder.absolute().parent, Path(tempfile.gettempdir())})
         Server(listener, token).run()
     except KeyboardInterrupt:
         pass  # run by hand
     finally:
-        _remove(folder)
-
-
-def _remove(folder: Path) -> None:
-    try:
-        for name in (SOCKET_NAME, LOG_NAME):
-            (folder / name).unlink(missing_ok=True)
-        folder.rmdir()
-    except OSError as error:
-        log.info("%s stays: %s", folder, error)  # Windows while the host has the log open
+        remove_folder(folder)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
