@@ -172,17 +172,28 @@ def test_a_fit_that_belongs_to_something_else_is_named_and_not_used(
     assert np.array_equal(reply.layer, own.layer)
 
 
+class KeyKeeper:
+    """Writes down under which keys stages are kept, and computes none."""
+
+    def __init__(self) -> None:
+        self.asked: list = []
+
+    def __call__(self, key, compute):
+        self.asked.append(key)
+
+
 def test_what_a_fit_depends_on_is_what_its_stages_are_kept_under(model):
     """Each row of the table, changed alone: the keys of mask and colour say whether it matters."""
     swap, (face,) = SwapModel.open(model), clip_faces().at(0)
     image = np.zeros((HEIGHT, WIDTH, 3), np.float32)
 
-    def keys(params: MergeParams):
-        stages = FaceStages(image, face, swap, params, FaceExtras(), FrameExtras())
-        source = stages._clone_key() if stages._clones else stages._portrait_key()
-        color = (stages._rows("color_transfer"), source) if params.smooth_color else None
-        kind = stages._clones if params.smooth_color else None
-        return stages._seen, stages.base_key(), color, kind
+    def keys(params: MergeParams) -> list:
+        keeper = KeyKeeper()
+        stages = FaceStages(image, face, swap, params, FaceExtras(), FrameExtras(keep=keeper))
+        stages.base_mask()
+        if params.smooth_color:
+            stages.color_map()
+        return keeper.asked
 
     for values in (
         {"smooth_color": 3}, {"smooth_mask": 3}, {"smooth_color": 3, "mode": "seamless"},
