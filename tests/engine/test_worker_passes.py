@@ -3,6 +3,7 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -178,7 +179,7 @@ class KeyKeeper:
     def __init__(self) -> None:
         self.asked: list = []
 
-    def __call__(self, key, compute):
+    def __call__(self, key, compute) -> Any:
         self.asked.append(key)
 
 
