@@ -1,7 +1,7 @@
 """The OpenFX node's parameters, from MergeParams and the rows below: as C in
-host_plugin/ofx/rows.h, and as a page for users in docs/openfx.md.
+host_plugin/ofx/rows.h, as a page for users in docs/openfx.md, and as Kdenlive's effect file.
 
-python install/ofx_header.py            writes both
+python install/ofx_header.py            writes all
 python install/ofx_header.py --check    exits with 1 when one is out of date
 
 Names and choices are the ones of the command line and of JSON, and stay: hosts store them in
@@ -12,6 +12,8 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+import kdenlive_effect
 
 from facegraft import __version__
 from facegraft.controls import Row, controls_of, table_digest
@@ -25,6 +27,7 @@ from facegraft.worker.request import SCENE_LINEAR
 REPOSITORY = Path(__file__).parent.parent
 HEADER = REPOSITORY / "host_plugin" / "ofx" / "rows.h"
 PAGE = REPOSITORY / "docs" / "openfx.md"
+KDENLIVE = REPOSITORY / "host_plugin" / "ofx" / "kdenlive.xml"
 TEMPLATE = Path(__file__).parent / "ofx_page.in.md"
 # a host keeps a filter's parameters and its own properties in one namespace
 RESERVED = {"in", "out", "length", "track", "disable", "resource", "version"}
@@ -342,7 +345,12 @@ def _page_line(row: NodeRow) -> str:
     return f"| `{row.name}` | {default} | {values} | {row.hint}.{keyed} |"
 
 
-PAGES = {HEADER: header, PAGE: page}
+def kdenlive() -> str:
+    """kdenlive.xml."""
+    return kdenlive_effect.render(node_rows())
+
+
+PAGES = {HEADER: header, PAGE: page, KDENLIVE: kdenlive}
 
 
 def main() -> int:
