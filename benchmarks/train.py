@@ -2,7 +2,7 @@
 machine's own limit.
 
     python benchmarks/train.py [--device cpu|cuda] [--setting NAME ...] [--precision fp32|bf16]
-                               [--iterations N] [--faces SRC DST] [--threads N]
+                               [--compile on|off] [--iterations N] [--faces SRC DST] [--threads N]
                                [--scaling] [--quick]
 
 On a CPU the settings are those for which DeepFaceLab was measured (fp32, two cores with AVX-512,
@@ -20,24 +20,20 @@ networks and counts, to see that everything runs; its figures mean nothing.
 import argparse
 import os
 import resource
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from roofs import Times, count_flop, matmul_rate, median_of, now, pick, time_call, time_layers
 
 from facegraft.faces.align import align_matrix
 from facegraft.faces.face import Face, Origin
 from facegraft.faces.faceset import Faceset, write_aligned
 from facegraft.faces.landmarks import HEAD_3D
 from facegraft.model_spec import FaceType
-from facegraft.models.build import build
 from facegraft.progress import Silent
 from facegraft.training.augment import augment_batch
 from facegraft.training.distributed import Group
@@ -53,7 +49,6 @@ from facegraft.training.warp import Amounts, Augmented
 WARM_UP = 2  # iterations: allocation, choice of kernels, the first save
 WARM_UP_GPU = 10  # and compilation, and the clock's way up
 MATRIX = {"cpu": 1024, "cuda": 8192}  # side of the product that measures the machine
-Times = tuple[float, float]  # wall and processor seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +79,7 @@ GPU_SETTINGS = {
     "liae-ud-384": Setting(Preset.SAEHD, _liae(384, 8)),
     "liae-ud-640": Setting(Preset.SAEHD, _liae(640, 8)),
 }
+SCALING_SECONDS = 6.0  # of one size, after its first step; the largest of a CPU take one step more
 SCALING = [(r, b) for r in (64, 96, 128, 192, 256) for b in (2, 4, 8)]  # of df-ud, on a CPU
 SCALING_GPU = [(r, b) for r in (128, 256, 384, 640) for b in (4, 8, 16)]
 TINY = {"resolution": 64, "ae_dims": 32, "e_dims": 16, "d_dims": 16, "d_mask_dims": 16,
@@ -109,7 +105,8 @@ def main() -> None:
 
 
 def params_of(setting: Setting, args: argparse.Namespace) -> TrainParams:
-    session = {"threads": args.threads, "precision": args.precision, "device": args.device}
+    names = ("threads", "precision", "device", "compile")
+    session = {name: getattr(args, name) for name in names}
     tiny = TINY if args.quick else {}
     return resolve({**setting.changes, **session, **tiny}, setting.preset)
 
@@ -136,7 +133,8 @@ def report(
     busy = wall if device.type == "cuda" else cpu
     print(
         f"\n{name}: {params.architecture} {params.resolution} px, batch {params.batch_size}, "
-        f"{params.optimizer}, {'bf16' if reduced else 'fp32'}, {torch.get_num_threads()} threads"
+        f"{params.optimizer}, {'bf16' if reduced else 'fp32'}, {torch.get_num_threads()} threads, "
+        f"compile {params.compile}"
     )
     row("whole loop", f"{1 / wall:.2f} it/s", loop)
     print(f"  {'nominal work':22} {flop / 1e9:.0f} GFLOP an iteration, {flop / busy / 1e12:.3f} "
@@ -157,11 +155,6 @@ def row(name: str, figure: str, times: Times) -> None:
     print(f"  {name:22} {figure:18} {times[0]:8.4f} s/it   {times[1]:8.4f} cpu s/it", flush=True)
 
 
-def pick(times: Times, device: torch.device) -> float:
-    """The clock that limits: a GPU's steps pass while the processor waits."""
-    return times[0] if device.type == "cuda" else times[1]
-
-
 def clock_of(device: torch.device) -> str:
     return "the GPU" if device.type == "cuda" else "one processor"
 
@@ -177,7 +170,7 @@ def print_scaling(args: argparse.Namespace, device: torch.device) -> None:
         params = params_of(Setting(Preset.SAEHD, _df(resolution, batch)), args)
         trainer = make_trainer(params, device)
         src, dst = (random_batch(params, device, side) for side in range(2))
-        times = time_call(lambda: trainer.step(src, dst, 0), device, 2 if args.quick else 5)  # noqa: B023
+        times = time_call(lambda: trainer.step(src, dst, 0), device, 5, SCALING_SECONDS)  # noqa: B023
         one = pick(times, device)
         print(
             f"| {resolution} | {batch} | {times[0]:.4f} | {times[1]:.4f} | "
@@ -200,14 +193,6 @@ class Clock(Silent):
     def advance(self, count: int = 1, note: str = "") -> None:
         self.done += count
         self.marks.append((self.done, now()))
-
-
-def now() -> Times:
-    return time.perf_counter(), time.process_time()
-
-
-def median_of(times: list[Times]) -> Times:
-    return statistics.median(t[0] for t in times), statistics.median(t[1] for t in times)
 
 
 def time_loop(
@@ -280,105 +265,6 @@ def time_stages(params: TrainParams, device: torch.device, repeats: int) -> dict
     return parts
 
 
-def time_call(call: Callable[[], object], device: torch.device, repeats: int) -> Times:
-    """Median, after one call that warms up; on a GPU each is waited for."""
-    times = []
-    for _ in range(1 + max(1, repeats)):
-        begin = mark(device)
-        call()
-        end = mark(device)
-        times.append((end[0] - begin[0], end[1] - begin[1]))
-    return median_of(times[1:])
-
-
-def mark(device: torch.device) -> Times:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return now()
-
-
-def matmul_rate(device: torch.device, side: int) -> dict[str, float]:
-    """FLOP per second of a square matrix product; of processor time on a CPU."""
-    rates = {}
-    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        a, b = (torch.rand(side, side, device=device, dtype=dtype) for _ in range(2))
-        times = time_call(lambda: a @ b, device, 5)  # noqa: B023
-        rates[name] = 2 * side**3 / pick(times, device)
-    return rates
-
-
-def layer_calls(params: TrainParams, device: torch.device) -> list[tuple[nn.Module, torch.Size]]:
-    """Every convolution and dense layer that a training step enters, with its input's shape."""
-    with device:
-        net = build(params.spec)
-    calls: list[tuple[nn.Module, torch.Size]] = []
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            module.register_forward_hook(
-                lambda layer, inputs, _out: calls.append((layer, inputs[0].shape))
-            )
-    side = params.resolution
-    image = torch.empty(params.batch_size, 3, side, side, device=device)
-    with torch.no_grad():
-        net(image, image)
-    return calls
-
-
-def count_flop(params: TrainParams) -> int:
-    """Of one training step: three times the multiplications and additions of a forward pass."""
-    total = 0
-    for layer, shape in layer_calls(params, torch.device("meta")):
-        weight = layer.weight
-        assert isinstance(weight, Tensor)
-        stride = layer.stride[0] if isinstance(layer, nn.Conv2d) else 1
-        pixels = shape[2] * shape[3] // stride**2 if isinstance(layer, nn.Conv2d) else 1
-        total += 2 * weight.numel() * shape[0] * pixels
-    return 3 * total
-
-
-def time_layers(params: TrainParams, device: torch.device, repeats: int) -> Times:
-    """Sum over all layers of their own forward and backward pass, by torch's direct algorithms.
-
-    Each runs alone on noise of the shape that it sees in training; equal ones are measured once.
-    """
-    autocast = choose_precision(params, device)
-    known: dict[tuple[str, torch.Size], Times] = {}
-    wall = cpu = 0.0
-    for layer, shape in layer_calls(params, torch.device("meta")):
-        key = (repr(layer), shape)
-        if key not in known:
-            known[key] = time_layer(layer, shape, device, autocast, repeats)
-        wall, cpu = wall + known[key][0], cpu + known[key][1]
-    return wall, cpu
-
-
-def time_layer(
-    layer: nn.Module,
-    shape: torch.Size,
-    device: torch.device,
-    autocast: torch.dtype | None,
-    repeats: int,
-) -> Times:
-    layer = layer.to_empty(device=device).requires_grad_(True)
-    for parameter in layer.parameters():
-        nn.init.uniform_(parameter, -0.01, 0.01)
-    layer._forward_hooks.clear()
-    layout = torch.channels_last if len(shape) == 4 and autocast else torch.contiguous_format
-    x = torch.rand(shape, device=device).contiguous(memory_format=layout)
-    x.requires_grad_(shape[1] != 3)  # the image wants no gradient
-
-    def both_ways() -> None:
-        with torch.autocast(device.type, autocast, enabled=autocast is not None):
-            y = layer(x)
-        y.backward(torch.ones_like(y))
-        x.grad = None
-        layer.zero_grad(set_to_none=True)
-
-    times = time_call(both_ways, device, repeats)
-    layer.to("meta")  # its memory is free again
-    return times
-
-
 def noise_faces(folder: Path, count: int = 16, size: int = 256) -> Faceset:
     """Aligned images of noise that carry the mean face's landmarks."""
     folder.mkdir(parents=True)
@@ -402,6 +288,7 @@ def arguments() -> argparse.Namespace:
     names = ", ".join(dict.fromkeys([*CPU_SETTINGS, *GPU_SETTINGS]))
     parser.add_argument("--setting", nargs="+", metavar="NAME", help=f"some of {names}")
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
+    parser.add_argument("--compile", default="auto", choices=["auto", "on", "off"])
     parser.add_argument("--iterations", type=int, default=12)
     parser.add_argument("--faces", nargs=2, type=Path, metavar=("SRC", "DST"))
     parser.add_argument("--threads", type=int, default=0, help="0: one per core")
