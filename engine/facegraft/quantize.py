@@ -34,7 +34,7 @@ LEAST_FACES = 4  # half of them for the ranges, half for the check
 MOST_FACES = 64  # more takes long and moves the ranges little
 SIZE_LIMIT = 1 << 31  # bytes that a file of this format can hold
 # what passes 8-bit numbers on; anything else in a graph stays in float
-_OPERATIONS = ["Conv", "Gemm", "MatMul", "LeakyRelu", "Add", "DepthToSpace"]
+_OPERATIONS = ["Conv", "Gemm", "MatMul", "LeakyRelu", "Add", "DepthToSpace", "Transpose", "Reshape"]
 _TIMED = 3  # runs, of which the median counts
 
 
@@ -113,10 +113,12 @@ def _check(model: SwapModel, path: Path, crops: np.ndarray) -> None:
 
 
 def _prepare(path: Path, out: Path) -> None:
-    """The graph at OPSET, constants folded, with the shapes of all that flows."""
+    """The graph at OPSET, constants folded, with the shapes of all that flows, made for 8 bits."""
     import onnx  # beside training; hosts never come here
     from onnx import version_converter
     from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    from facegraft.onnx_rewrite import rewrite_for_8_bit
 
     try:
         graph = onnx.load(path)
@@ -124,13 +126,20 @@ def _prepare(path: Path, out: Path) -> None:
         if version < OPSET:
             graph = version_converter.convert_version(graph, OPSET)
         quant_pre_process(graph, out, skip_symbolic_shape=True)
+        graph = onnx.load(out)
+        rewrite_for_8_bit(graph)
+        onnx.checker.check_model(graph)
+        onnx.save(graph, out)
     except Exception as error:  # onnx's checker and converter share no base class
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise NotAModel(f"{path.name} has a graph that cannot be made 8-bit: {first}") from error
 
 
 def _quantize(prepared: Path, out: Path, model: SwapModel, crops: np.ndarray) -> None:
+    import onnx
     from onnxruntime import quantization
+
+    from facegraft.onnx_rewrite import scalar_adds
 
     class Faces(quantization.CalibrationDataReader):
         """One face at a time, in the form of the model's own input."""
@@ -154,6 +163,7 @@ def _quantize(prepared: Path, out: Path, model: SwapModel, crops: np.ndarray) ->
             weight_type=quantization.QuantType.QInt8,
             per_channel=True,
             op_types_to_quantize=_OPERATIONS,
+            nodes_to_exclude=scalar_adds(onnx.load(prepared)),
         )
     finally:
         root.setLevel(level)
