@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from facegraft_cli.ofx_host import OfxHost
+from facegraft_cli.ofx_host import OK, OfxHost
 from tests.host_plugin_ofx.face_clip import FaceClip, make_face_clip
-from tests.host_plugin_ofx.scene import Scene, make_scene
+from tests.host_plugin_ofx.scene import Scene, make_scene, render
 from tests.host_plugin_ofx.tools import build_ofx_bundle
 
 COMPILER = build_ofx_bundle.find_compiler()
@@ -90,10 +90,14 @@ def folder(tmp_path_factory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def host(library, folder, tmp_path_factory) -> OfxHost:
-    """With an engine of its own in that folder, which every test leaves able to work."""
+def host(library, folder, scene, tmp_path_factory) -> OfxHost:
+    """With an engine of its own that runs in that folder; every test leaves it able to work."""
     copy = tmp_path_factory.mktemp("own") / "Own.ofx"
-    return OfxHost(Path(shutil.copy(library, copy)))
+    host = OfxHost(Path(shutil.copy(library, copy)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FACEGRAFT_PYTHON", sys.executable)
+        assert render(host, scene.values())[0] == OK
+    return host
 
 
 @pytest.fixture

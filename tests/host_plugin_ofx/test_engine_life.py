@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -153,6 +154,24 @@ def test_when_the_host_is_killed_the_engine_ends_and_cleans_up(host_process, own
     wait_until(lambda: state_of(pid) in ("", "Z") and not left_over(own_folder))
 
 
+def test_what_stays_of_a_host_and_an_engine_that_are_killed_goes_with_the_next_engine(
+    host_process, fresh_library, scene: Scene, own_folder
+):
+    """A socket that nobody listens to, and its folder."""
+    (pid,) = children(own_folder)
+    os.kill(pid, signal.SIGSTOP)  # it sees nothing of the host's end
+    host_process.kill()
+    host_process.wait(PATIENCE_S)
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: state_of(pid) in ("", "Z"))
+    (stale,) = left_over(own_folder)
+    assert (stale / "s").is_socket()
+    hour_ago = time.time() - 3600
+    os.utime(stale, (hour_ago, hour_ago))
+    assert render(OfxHost(fresh_library), scene.values())[0] == OK
+    assert not stale.exists() and len(left_over(own_folder)) == 1
+
+
 def test_two_hosts_have_an_engine_each_and_nothing_stays_of_the_one_that_ends(
     host_process, host, scene: Scene, own_folder
 ):
@@ -164,18 +183,24 @@ def test_two_hosts_have_an_engine_each_and_nothing_stays_of_the_one_that_ends(
     assert render(host, scene.values(erode=5.0))[0] == OK
 
 
-def test_frames_leave_no_open_files_behind(host, scene: Scene):
-    """Nor does a frame that failed."""
+def test_frames_leave_no_open_files_mappings_or_dead_children_behind(host, scene: Scene, folder):
+    """Nor does a frame that failed, or one whose engine was killed."""
 
-    def open_files() -> int:
-        return len(os.listdir("/proc/self/fd"))
+    def kept() -> tuple[int, int]:
+        mappings = Path("/proc/self/maps").read_text().count("facegraft-")
+        return len(os.listdir("/proc/self/fd")), mappings
 
     render(host, scene.values())
-    before = open_files()
+    before = kept()
     for i in range(5):
         render(host, scene.values(erode=float(i)), time=float(i))
         render(host, scene.values(model="/nowhere.dfm"))
-    assert open_files() == before
+    assert kept() == before
+    for i in range(2):
+        (pid,) = children(folder)
+        os.kill(pid, signal.SIGKILL)
+        assert render(host, scene.values(erode=float(i)))[0] == OK
+        assert kept() == before and state_of(pid) == "" and len(left_over(folder)) == 1
 
 
 def test_the_engine_gets_none_of_the_host_s_own_files(

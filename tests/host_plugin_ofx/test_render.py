@@ -8,6 +8,7 @@ import pytest
 from facegraft.media.working_space import open_space
 from facegraft_cli.ofx_host import FILTER, GENERAL, OK, OfxHost, Picture
 from tests.host_plugin_ofx.scene import HEIGHT, LARGEST, WIDTH, Scene, codes, unit
+from tests.weights_fixture import needs_weights
 
 # codes: half a code of rounding (of halves, up to 1), and what two orders of float sums differ by
 CLOSE = {"u1": 0.51, "u2": 0.9, "f2": 2**-12 + 2e-6, "f4": 2e-6}
@@ -160,6 +161,18 @@ def test_a_frame_without_faces_passes_and_so_does_one_of_a_single_pixel(host, sc
     dot = np.full((1, 1, 4), 100, np.uint8)
     values = scene.values(frame_name="nobody")
     assert np.array_equal(rendered(host, Picture.of(dot), values).pixels, dot)
+
+
+@needs_weights
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f2", "f4"])
+def test_a_frame_that_is_searched_in_vain_passes_even_where_it_is_one_pixel(
+    host, scene: Scene, dtype
+):
+    """Without a faceset the detector looks; 1 x 1, 1 x N, N x 1, and a plain wall."""
+    for shape in ((1, 1), (1, 90), (90, 1), (HEIGHT, WIDTH)):
+        wall = np.full((*shape, 4), 0.4 * LARGEST[dtype]).astype(dtype)
+        out = rendered(host, Picture.of(wall), {"model": str(scene.model)}).pixels
+        assert np.array_equal(out, wall)
 
 
 @pytest.mark.parametrize(
