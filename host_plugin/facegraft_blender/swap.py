@@ -141,7 +141,8 @@ class SceneSwap:
         rendered = time.perf_counter()
         reply = engine.merge(request.pixels, request.matte, request.values)
         merged = time.perf_counter()
-        images.write_layer(nodes.layer_of(node.node_tree), reply.layer)
+        layer = nodes.layer_of(node.node_tree)
+        images.write_part(layer, reply.part, reply.roi, reply.size)
         ms = {
             "upstream": (rendered - start) * 1000,
             "engine": (merged - rendered) * 1000,
