@@ -26,7 +26,7 @@ from tests.host_plugin_ofx.scene import Scene, make_scene  # noqa: E402
 from facegraft_cli.ofx_host import FILTER, OK, OfxHost, Picture  # noqa: E402
 
 SIZES = {"1080p": (1920, 1080), "4K": (3840, 2160)}
-DEPTHS = {"byte": "u1", "short": "u2", "float": "f4"}
+DEPTHS = {"byte": "u1", "short": "u2", "half": "f2", "float": "f4"}
 IN_FLIGHT = 4
 
 
@@ -35,7 +35,7 @@ def moving(dtype: str, size: tuple[int, int], number: int) -> Picture:
     width, height = size
     pixels = np.full((height, width, 4), 100, np.uint8)
     pixels[..., 0] = (np.arange(width) + number) % 200
-    scale = {"u1": 1, "u2": 257, "f4": 1 / 255}[dtype]
+    scale = {"u1": 1, "u2": 257}.get(dtype, 1 / 255)
     return Picture.of((pixels * np.float32(scale)).astype(dtype), top_first=True)
 
 
