@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 SOURCES = REPOSITORY / "host_plugin" / "ofx"
 BUNDLE = "FaceGraft.ofx.bundle"
 LIBRARY = Path("Contents") / "Linux-x86-64" / "FaceGraft.ofx"
-WARNINGS = ("-Wall", "-Wextra", "-Werror")
+EFFECT = Path("Contents") / "Resources" / "kdenlive.xml"
 SANITIZE = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
 
 
@@ -47,16 +47,22 @@ def build(output: Path, compiler: list[str], sanitize: bool = False) -> Path:
     library = bundle / LIBRARY
     library.parent.mkdir(parents=True, exist_ok=True)
     fresh = library.with_suffix(".part")  # a host that has the old one loaded keeps it whole
-    command = [*compiler, "-std=c11", *WARNINGS, *(SANITIZE if sanitize else ("-O3",))]
-    command += ["-shared", "-fPIC", "-fvisibility=hidden", "-pthread", "-o", str(fresh)]
-    command += [str(path) for path in sorted(SOURCES.glob("*.c"))]
-    command += ["-Wl,-z,relro,-z,now", "-ldl"]
+    command = [*compiler, *flags("compile"), "-Werror", *(SANITIZE if sanitize else ())]
+    command += ["-shared", "-o", str(fresh), *(str(path) for path in sorted(SOURCES.glob("*.c")))]
+    command += flags("link")
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode != 0:
         fresh.unlink(missing_ok=True)
         raise RuntimeError(f"{compiler[0]} could not build the node:\n{result.stderr.strip()}")
     os.replace(fresh, library)
+    (bundle / EFFECT).parent.mkdir(exist_ok=True)
+    shutil.copyfile(SOURCES / EFFECT.name, bundle / EFFECT)
     return bundle
+
+
+def flags(step: str) -> list[str]:
+    """Of `compile` or `link`, from the file that CMake reads too."""
+    return (SOURCES / f"{step}_flags.txt").read_text(encoding="utf-8").split()
 
 
 def fetch_compiler() -> None:
