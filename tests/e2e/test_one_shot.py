@@ -1,17 +1,24 @@
 """One project, keyed in Blender: Blender, the command line and MLT render the same picture."""
 
+import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from tests.e2e.three_hosts import HOSTS, difference, render_everywhere
+from tests.e2e.three_hosts import (
+    HOSTS,
+    by_command_line,
+    by_mlt,
+    difference,
+    render_everywhere,
+)
 from tests.host_plugin.conftest import Blender
 from tests.host_plugin.shots import Shot, make_shot
 from tests.host_plugin_ofx.mlt_run import Mlt
 
-pytestmark = [pytest.mark.blender, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 LENGTH = 10  # the last frame shows no face
 NODE = {
@@ -37,6 +44,7 @@ EDITS = [
 HIST_MATCH_FROM = 6  # index of the first frame in that mode
 
 
+@pytest.mark.blender
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_three_hosts_render_one_project_alike_within_rounding(
     blender: Blender, mlt: Mlt, tmp_path: Path, dtype: type
@@ -52,6 +60,24 @@ def test_three_hosts_render_one_project_alike_within_rounding(
         for host in ("Blender", "MLT"):
             off = int(difference(pictures[host][index], merged).max())
             assert off <= bound(host, dtype, index), (host, index)
+
+
+@pytest.mark.parametrize("first", [0, 4])
+def test_a_filter_that_begins_later_in_mlt_goes_on_with_the_clip_s_own_frames(
+    mlt: Mlt, tmp_path: Path, first: int
+):
+    """Keys, faces and grain."""
+    shot = grainy_shot(tmp_path / "shot", np.uint8)
+    mix = [[0, 0.2, "bezier", None, [3, 0.2]], [6, 1.0, "linear"], [8, 0.5]]
+    params = {"mix": {"keys": mix}, "mode": {"keys": [[2, "seamless"], [6, "overlay"]]}, "grain": 2}
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps({"version": 2, "params": params}))
+    expected = by_command_line(shot, keys)
+    pictures = by_mlt(shot, mlt, keys, first)
+    assert len(pictures) == LENGTH - first
+    for index, picture in enumerate(pictures, first):
+        assert difference(picture, expected[index]).max() <= 1, index
+        assert (difference(picture, shot.frames[index]).max() > 20) == (index < LENGTH - 1)
 
 
 def grainy_shot(folder: Path, dtype: type) -> Shot:

@@ -59,11 +59,13 @@ def by_command_line(shot: Shot, keys: Path) -> Pictures:
     return [read_png(path) for path in sorted(out.glob("*.png"))]
 
 
-def by_mlt(shot: Shot, mlt: Mlt, keys: Path, **environment: str) -> Pictures:
+def by_mlt(shot: Shot, mlt: Mlt, keys: Path, first: int = 0, **environment: str) -> Pictures:
+    """The frames from `first` on, where the filter begins."""
     opaque = np.iinfo(shot.frames[0].dtype).max
     frames = [np.dstack([f, np.full(f.shape[:2], opaque, f.dtype)]) for f in shot.frames]
-    values = {"model": str(shot.model), **faceset_properties(shot.faces)}
-    pixels, _ = mlt.run(frames, {**values, **properties(load_animation(keys))}, **environment)
+    values = {"model": str(shot.model), **faceset_properties(shot.faces, first)}
+    values |= properties(load_animation(keys), first)
+    pixels, _ = mlt.run(frames[first:], values, **environment)
     return list(pixels[..., :3])
 
 
