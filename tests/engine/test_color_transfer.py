@@ -151,14 +151,6 @@ def test_a_mask_of_a_few_pixels_of_a_large_square_fits_nothing(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_amount_goes_a_share_of_the_way_and_0_changes_no_bit(kind):
-    color_map = fit_transfer(kind, FACE, REFERENCE, DISC)
-    np.testing.assert_array_equal(color_map.apply(FACE, 0.0), FACE)
-    halfway = (FACE + color_map.apply(FACE)) / 2
-    np.testing.assert_allclose(color_map.apply(FACE, 0.5), halfway, atol=1e-6)
-
-
-@pytest.mark.parametrize("kind", KINDS)
 def test_what_exceeds_1_is_kept_on_top_of_the_mapped_colour(kind):
     color_map = fit_transfer(kind, FACE, REFERENCE, DISC)
     white = np.ones((96, 96, 3), np.float32)

@@ -171,7 +171,8 @@ def test_a_filter_acts_on_the_face_in_its_square(models, name):
 
 @pytest.mark.parametrize("kind", list(ColorTransfer))
 def test_a_transfer_fits_the_predicted_face_to_the_frame_s_own(models, kind):
-    """Laid on the frame's square by the mask before its edges are made; the amount comes last."""
+    """Laid on the frame's square by the mask before its edges are made; the amount, which comes
+    last, goes a share of the way, and 0 changes no bit."""
     image = make_image()
     matrix = align_matrix(FACE.landmarks, FaceType.WHOLE_FACE, 96)
     own = warp_image(image, matrix, 96, 96, border=cv2.BORDER_REPLICATE)
@@ -181,15 +182,16 @@ def test_a_transfer_fits_the_predicted_face_to_the_frame_s_own(models, kind):
     edged = replace(PLAIN, erode=30.0, blur=50.0)
     params = replace(edged, color_transfer=kind, color_transfer_amount=0.7)
     merged = merge_frame(image, [FACE], models["tint"], params).result
-    expected = given_face(
-        models,
-        lambda face: fit_transfer(kind, own + mask[..., None] * (face - own), own, weights).apply(
-            face, 0.7
-        ),
-        image,
-        edged,
-    )
+
+    def transferred(face: np.ndarray) -> np.ndarray:
+        color_map = fit_transfer(kind, own + mask[..., None] * (face - own), own, weights)
+        return face + np.float32(0.7) * (color_map.apply(face) - face)
+
+    expected = given_face(models, transferred, image, edged)
     np.testing.assert_allclose(merged, expected, atol=1e-5)
+    none = merge_frame(image, [FACE], models["tint"], replace(params, color_transfer_amount=0.0))
+    plain = merge_frame(image, [FACE], models["tint"], edged)
+    np.testing.assert_array_equal(none.result, plain.result)
     assert (kind is ColorTransfer.NONE) == np.allclose(
         merged,
         merge_frame(image, [FACE], models["tint"], edged).result,
@@ -458,6 +460,8 @@ def test_a_changed_row_gives_the_same_bits_with_what_was_kept_as_without(models,
         ({"erode": 20.0}, {"mask", "alpha"}),
         ({"blur": 20.0}, {"mask", "alpha"}),
         ({"color_transfer_amount": 0.5}, {"toned", "finished", "pasted"}),
+        ({"color_degrade": 50.0}, {"palette", "finished", "pasted"}),
+        ({"grain": 0.5}, {"alpha", "clean", "grain", "noise", "pasted"}),
         ({"denoise": 100.0}, {"finished", "pasted"}),
         ({"face_offset_x": 10.0}, {"alpha", "pasted"}),
     ],
@@ -468,4 +472,22 @@ def test_a_changed_row_computes_only_what_comes_after_it(models, rows, anew):
     merge_frame(image, [FACE], models["tint"], MergeParams(), extras)
     kept.ran.clear()
     merge_frame(image, [FACE], models["tint"], MergeParams(**rows), extras)
+    assert set(kept.ran) == anew
+
+
+@pytest.mark.parametrize(
+    ("row", "anew"),
+    [
+        ("grain", {"pasted"}),
+        ("color_degrade", {"finished", "pasted"}),
+        ("color_transfer_amount", {"toned", "finished", "pasted"}),
+    ],
+)
+def test_an_amount_alone_finds_what_it_is_the_amount_of(models, row, anew):
+    """Noise, palette and moved colours are costly; how much of them shows is not."""
+    image, kept = make_image(), Kept()
+    extras = FrameExtras(keep=kept)
+    merge_frame(image, [FACE], models["tint"], MergeParams(**{row: 0.9}), extras)
+    kept.ran.clear()
+    merge_frame(image, [FACE], models["tint"], MergeParams(**{row: 0.4}), extras)
     assert set(kept.ran) == anew

@@ -143,7 +143,7 @@ def _bounds(mask: np.ndarray) -> Rect:
 def _alpha(stages: FaceStages, mask: np.ndarray, rect: Rect) -> np.ndarray:
     matrix = invert(stages.square.placed_at(MASK_SIZE))
     alpha = paste(mask, matrix, rect, cv2.BORDER_CONSTANT)
-    _, alpha = cv2.threshold(alpha, LEAST, 1, cv2.THRESH_TOZERO)
+    cv2.threshold(alpha, LEAST, 1, cv2.THRESH_TOZERO, dst=alpha)
     return np.minimum(alpha, 1, out=alpha)  # cubic sampling overshoots at edges
 
 

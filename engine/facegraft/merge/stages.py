@@ -14,7 +14,7 @@ from facegraft.merge.color.light import match_light
 from facegraft.merge.color.maps import IDENTITY, ColorMap
 from facegraft.merge.color.seamless import seamless_clone
 from facegraft.merge.color.transfer import counted, fit_transfer
-from facegraft.merge.detail.degrade import bicubic_degrade, color_degrade, denoise
+from facegraft.merge.detail.degrade import bicubic_degrade, color_degrade, denoise, in_palette
 from facegraft.merge.detail.motion import motion_blur, motion_in_square
 from facegraft.merge.detail.sharpen import sharpen
 from facegraft.merge.geometry import blend, covered, crop
@@ -24,9 +24,7 @@ from facegraft.merge.seen import SeenFace
 SOLID = 0.1  # of the mask: what seamless cloning and the size check count as face (DeepFaceLab)
 _FITTED = ("color_transfer", "color_transfer_amount", "hist_match_masked", "hist_match_threshold")
 _LIGHT = ("light_match", "light_size")
-_FILTERS = (
-    "motion_blur", "sharpen_mode", "sharpen_amount", "denoise", "bicubic_degrade", "color_degrade",
-)  # fmt: skip
+_FILTERS = ("motion_blur", "sharpen_mode", "sharpen_amount", "denoise", "bicubic_degrade")
 
 
 class FaceStages(SeenFace):
@@ -41,6 +39,9 @@ class FaceStages(SeenFace):
     def finished_key(self) -> Hashable:
         if self.params.mode is MergeMode.RAW_RGB:
             return self.portrait_key()
+        return self._filtered_key(), self._rows("color_degrade")
+
+    def _filtered_key(self) -> Hashable:
         way = self._way()
         moved = None if way is None else (self.place_key(), way.tobytes())
         return self._toned_key(), self._rows(*_FILTERS), moved
@@ -55,7 +56,10 @@ class FaceStages(SeenFace):
         face = sharpen(face, p.sharpen_mode, p.sharpen_amount)
         face = denoise(face, p.denoise)
         face = bicubic_degrade(face, p.bicubic_degrade)
-        return color_degrade(face, p.color_degrade)
+        return color_degrade(face, p.color_degrade, self._in_palette)
+
+    def _in_palette(self, face: np.ndarray) -> np.ndarray:
+        return self.kept("palette", self._filtered_key(), lambda: in_palette(face))
 
     def _way(self) -> np.ndarray | None:
         """(2,) px of the frame that the face is blurred along, if it is."""
@@ -120,12 +124,14 @@ class FaceStages(SeenFace):
         )
 
     def color_map(self) -> ColorMap:
-        """What fits the face's colour to the frame; `color_transfer_amount` is left to `apply`."""
+        """What fits the face's colour to the frame, all the way."""
         if self.extra.color_map is not None:
             return self.extra.color_map
+        return self.kept("color map", self._transfer_key(), self._color_map)
+
+    def _transfer_key(self) -> Hashable:
         source = self._clone_key() if self._clones else self.portrait_key()
-        key = (self._rows("color_transfer"), source, self.base_key())
-        return self.kept("color map", key, self._color_map)
+        return self._rows("color_transfer"), source, self.base_key()
 
     def _color_map(self) -> ColorMap:
         kind = self.params.color_transfer
@@ -143,7 +149,12 @@ class FaceStages(SeenFace):
         return blend(self.reference(len(face)), face, mask)
 
     def _transferred(self, face: np.ndarray) -> np.ndarray:
-        return self.color_map().apply(face, self.params.color_transfer_amount)
+        """Clone or portrait in the frame's colour; all the way is kept, so amounts are quick."""
+        amount, colors = self.params.color_transfer_amount, self.color_map()
+        if amount == 0 or colors is IDENTITY:
+            return face
+        moved = self.kept("transferred", self._transfer_key(), lambda: colors.apply(face))
+        return moved if amount == 1 else cv2.addWeighted(face, 1 - amount, moved, amount, 0)
 
     def _matched(self, face: np.ndarray) -> np.ndarray:
         """In the frame's histogram; all of the square counts, or what the mask shows of it."""

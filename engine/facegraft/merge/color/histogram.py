@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from facegraft.merge.color.maps import IDENTITY, ColorMap, blend
+from facegraft.merge.color.maps import IDENTITY, ColorMap, on_top
 from facegraft.merge.color.statistics import LEAST_WEIGHT, thin
 
 _BINS = 1024  # four to an 8-bit step; inside a bin the mapping is linear, so no value is rounded
@@ -25,10 +25,8 @@ class HistogramMap:
     starts: np.ndarray  # (3, _BINS) float32, what the lower edge of each bin becomes
     ends: np.ndarray  # (3, _BINS) float32, and its upper edge
 
-    def apply(self, image: np.ndarray, amount: float = 1.0) -> np.ndarray:
+    def apply(self, image: np.ndarray) -> np.ndarray:
         """See ColorMap."""
-        if amount == 0:
-            return image.copy()
         inside = np.clip(image, 0, 1)
         planes = []
         for plane, starts, ends in zip(cv2.split(inside), self.starts, self.ends, strict=True):
@@ -39,7 +37,7 @@ class HistogramMap:
             place += starts[index]
             planes.append(place)
         mapped = cv2.merge(planes)
-        return blend(image, inside, mapped, amount)
+        return on_top(image, inside, mapped)
 
     def average(self, others: Sequence["HistogramMap"], weights: Sequence[float]) -> "HistogramMap":
         """See ColorMap."""

@@ -21,7 +21,10 @@ def to_lab(image: np.ndarray) -> np.ndarray:
 
 def from_lab(lab: np.ndarray) -> np.ndarray:
     """(H, W, 3) float32 RGB, sRGB-coded and clipped to 0..1, of Lab clipped to its usual range."""
-    light = cv2.cvtColor(np.clip(lab, _LOW, _HIGH), cv2.COLOR_Lab2LRGB)
+    width = lab.shape[1]
+    rows = lab.reshape(len(lab), -1)  # numpy broadcasts over three values ten times slower
+    lab = np.clip(rows, np.tile(_LOW, width), np.tile(_HIGH, width)).reshape(lab.shape)
+    light = cv2.cvtColor(lab, cv2.COLOR_Lab2LRGB)
     np.clip(light, 0, 1, out=light)
     image = np.float32(1.055) * np.power(light, np.float32(1 / 2.4)) - np.float32(0.055)
     np.copyto(image, light * np.float32(12.92), where=light <= _LIGHT_TOE)

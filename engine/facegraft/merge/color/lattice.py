@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from facegraft.merge.color.maps import blend
+from facegraft.merge.color.maps import on_top
 
 _AXES = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])  # orthonormal
 _STEP = np.array([0.03, 0.02, 0.02])  # between nodes, along each axis; black to white is 1.73
@@ -36,13 +36,11 @@ class LatticeMap:
     shifts: np.ndarray
     blur: float = 0.0
 
-    def apply(self, image: np.ndarray, amount: float = 1.0) -> np.ndarray:
+    def apply(self, image: np.ndarray) -> np.ndarray:
         """See ColorMap."""
-        if amount == 0:
-            return image.copy()
         inside = np.clip(image, 0, 1)
         change = self._blurred_change(inside) if self.blur else self.change(inside)
-        return blend(image, inside, inside + change, amount)
+        return on_top(image, inside, inside + change)
 
     def average(self, others: Sequence["LatticeMap"], weights: Sequence[float]) -> "LatticeMap":
         """See ColorMap. Beyond its own lattice each map counts as its rim."""

@@ -2,7 +2,7 @@
 
 A map is fitted once and then knows nothing of the pictures that it came from. It moves display
 values 0..1 and stays inside them; what a picture holds beyond that range is kept on top:
-`map(clip(x)) + x - clip(x)`. `amount` goes a share of the way, 0 changes no bit.
+`map(clip(x)) + x - clip(x)`.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ from facegraft.merge.color.lab import from_lab, to_lab
 class ColorMap(Protocol):
     """What a fit gives."""
 
-    def apply(self, image: np.ndarray, amount: float = 1.0) -> np.ndarray:
-        """(H, W, 3) float32 RGB: a new picture, `amount` (0..1) of the way to the mapped one."""
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        """(H, W, 3) float32 RGB: a new picture, mapped."""
         ...
 
     def average(self, others: Sequence[Self], weights: Sequence[float]) -> "ColorMap":
@@ -28,12 +28,10 @@ class ColorMap(Protocol):
         ...
 
 
-def blend(image: np.ndarray, inside: np.ndarray, mapped: np.ndarray, amount: float) -> np.ndarray:
-    """`image` moved by `amount` of what its part `inside` 0..1 moved when it was `mapped`."""
+def on_top(image: np.ndarray, inside: np.ndarray, mapped: np.ndarray) -> np.ndarray:
+    """`image` moved as its part `inside` 0..1 moved when it was `mapped`."""
     moved = np.clip(mapped, 0, 1)
     moved -= inside
-    if amount != 1:
-        moved *= np.float32(amount)
     moved += image
     return moved
 
@@ -45,16 +43,14 @@ class AffineMap:
     matrix: np.ndarray  # (3, 4) float64, its last column the offset
     in_lab: bool = False
 
-    def apply(self, image: np.ndarray, amount: float = 1.0) -> np.ndarray:
+    def apply(self, image: np.ndarray) -> np.ndarray:
         """See ColorMap."""
-        if amount == 0:
-            return image.copy()
         inside = np.clip(image, 0, 1)
         if self.in_lab:
             mapped = from_lab(cv2.transform(to_lab(inside), self.matrix))
         else:
             mapped = cv2.transform(inside, self.matrix)
-        return blend(image, inside, mapped, amount)
+        return on_top(image, inside, mapped)
 
     def average(self, others: Sequence["AffineMap"], weights: Sequence[float]) -> "AffineMap":
         """See ColorMap."""
@@ -66,7 +62,7 @@ class AffineMap:
 class _Identity:
     """Moves nothing: no transfer is wanted, or there was nothing to fit."""
 
-    def apply(self, image: np.ndarray, amount: float = 1.0) -> np.ndarray:
+    def apply(self, image: np.ndarray) -> np.ndarray:
         """See ColorMap."""
         return image.copy()
 

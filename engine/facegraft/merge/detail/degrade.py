@@ -4,6 +4,8 @@ Takes and gives the face's square, (h, w, 3) float32 RGB. DeepFaceLab's controls
 worked on the frame around the face; these work on the face, which is what needs to be fitted.
 """
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
@@ -39,26 +41,31 @@ def bicubic_degrade(image: np.ndarray, percent: float) -> np.ndarray:
     return cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def color_degrade(image: np.ndarray, percent: float) -> np.ndarray:
+def color_degrade(
+    image: np.ndarray, percent: float, palette: Callable[[np.ndarray], np.ndarray] | None = None
+) -> np.ndarray:
     """`image` blended by `percent` 0..100 with itself in the 256 colours that suit it best.
 
-    image: (h, w, 3) float32. What reaches outside 0..1 is no part of the palette and stays on top.
+    image:   (h, w, 3) float32. What reaches outside 0..1 is no part of the palette and stays on
+             top.
+    palette: `in_palette`, or what gives the same, kept from before.
     """
     if percent <= 0:
         return image
     inside = np.clip(image, 0, 1)
-    poor = _in_palette(inside.reshape(-1, 3)).reshape(image.shape)
+    poor = (palette or in_palette)(inside)
     blended = cv2.addWeighted(inside, 1 - percent / 100, poor, percent / 100, 0)
     return blended + (image - inside)
 
 
-def _in_palette(pixels: np.ndarray) -> np.ndarray:
-    """(N, 3) float32 0..1, each pixel by the mean of its box.
+def in_palette(image: np.ndarray) -> np.ndarray:
+    """(h, w, 3) float32 0..1, each pixel by the mean of its box.
 
     Median cut (Heckbert 1982), all boxes of a level at once: each is cut across its longest side so
     that both halves hold about the same number of pixels. Works on the occupied cells of a grid of
     64 per channel.
     """
+    pixels = image.reshape(-1, 3)
     steps = np.minimum((pixels * _CELLS).astype(np.int32), _CELLS - 1)
     code = (steps[:, 0] * _CELLS + steps[:, 1]) * _CELLS + steps[:, 2]
     count = np.bincount(code, minlength=_CELLS**3)
@@ -75,7 +82,7 @@ def _in_palette(pixels: np.ndarray) -> np.ndarray:
     box_of_pixel = box_of_cell[code]
     total = np.bincount(box_of_pixel)
     colors = [np.bincount(box_of_pixel, weights=channel) / total for channel in pixels.T]
-    return np.stack(colors, axis=1).astype(np.float32)[box_of_pixel]
+    return np.stack(colors, axis=1).astype(np.float32)[box_of_pixel].reshape(image.shape)
 
 
 def _upper_half(box: np.ndarray, places: np.ndarray, population: np.ndarray) -> np.ndarray:
