@@ -13,9 +13,9 @@ import bpy  # pyright: ignore[reportMissingImports]
 from bpy.app.handlers import persistent  # pyright: ignore[reportMissingImports]
 
 from . import checks, compat, engine, graph, helper, nodes, preview, status
-from .places import bare_modifiers
+from .places import bare_modifiers, compositor_runs
 from .status import Outcome, Status
-from .swap import SceneSwap, compositor_runs, swaps_of, wanted
+from .swap import SceneSwap, swaps_of, wanted
 
 _log = logging.getLogger(__name__)
 

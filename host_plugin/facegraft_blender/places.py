@@ -30,6 +30,10 @@ class Compositor:
         """Whether it makes a picture at the scene's frame."""
         return True
 
+    def __str__(self) -> str:
+        """What of it beside its nodes the pictures depend on."""
+        return "compositor"
+
     def evaluated(self) -> bpy.types.NodeTree:
         return compat.evaluated_tree(self.scene)
 
@@ -64,6 +68,12 @@ class StripModifier:
         strip = self.strip
         return strip.frame_final_start <= self.scene.frame_current < strip.frame_final_end
 
+    def __str__(self) -> str:
+        strip = self.strip
+        times = strip.frame_start, strip.frame_final_start, strip.frame_final_end
+        earlier = [m.name for m in strip.modifiers if not m.mute]
+        return repr((strip.name, strip.type, times, earlier, self.modifier_name))
+
     def evaluated(self) -> bpy.types.NodeTree:
         return compat.evaluated_group(self.scene, self.tree)
 
@@ -88,6 +98,25 @@ def strip_modifiers(scene: bpy.types.Scene) -> Iterator[StripModifier]:
             if runs and modifier.node_group is not None:
                 if any(nodes.is_facegraft(node) for node in modifier.node_group.nodes):
                     yield StripModifier(scene, strip.name, modifier.name)
+
+
+def places_of(scene: bpy.types.Scene) -> list[Place]:
+    """Where rendering `scene` runs FaceGraft nodes."""
+    tree = compat.compositor_tree(scene)
+    places: list[Place] = []
+    if tree is not None and compositor_runs(scene):
+        if any(nodes.is_facegraft(node) for node in tree.nodes):
+            places.append(Compositor(scene, tree))
+    return [*places, *strip_modifiers(scene)]
+
+
+def compositor_runs(scene: bpy.types.Scene) -> bool:
+    """Whether rendering `scene` runs its compositor."""
+    return (
+        compat.compositor_tree(scene) is not None
+        and scene.render.use_compositing
+        and not compat.sequencer_renders(scene)
+    )
 
 
 def bare_modifiers(scene: bpy.types.Scene) -> Iterator[tuple[str, bpy.types.NodeTree]]:

@@ -13,9 +13,10 @@ from bpy.app.handlers import persistent  # pyright: ignore[reportMissingImports]
 
 from facegraft.errors import FacegraftError
 
-from . import checks, compat, graph, jobs, nodes, status
+from . import checks, graph, jobs, nodes, status
+from .places import places_of
 from .props import IMAGE, MASK
-from .swap import SceneSwap, wanted
+from .swap import SceneSwap, swaps_of
 
 REST_S = 0.4  # a slider being dragged or a running playback is not at rest
 _signatures: dict[int, str] = {}  # by the scene's session id
@@ -55,7 +56,7 @@ def _tick() -> float | None:
     _busy = True
     try:
         for key, scene in scenes.items():
-            if not wanted(scene) or jobs.running:
+            if jobs.running or not places_of(scene):
                 continue
             checks.read_rates(scene)
             signature = _signature(scene)
@@ -68,12 +69,12 @@ def _tick() -> float | None:
 
 
 def _refresh(scene: bpy.types.Scene) -> None:
-    swap = SceneSwap(scene)
-    try:
-        for tree, result in swap.frame():
-            status.report(tree, result)
-    finally:
-        swap.close()
+    for swap in swaps_of(scene):
+        try:
+            for tree, result in swap.frame():
+                status.report(tree, result)
+        finally:
+            swap.close()
     redraw()
 
 
@@ -81,27 +82,33 @@ def redraw() -> None:
     """Show what is drawn over and beside pictures anew."""
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
-            if area.type in ("NODE_EDITOR", "IMAGE_EDITOR"):
+            if area.type in ("NODE_EDITOR", "IMAGE_EDITOR", "SEQUENCE_EDITOR"):
                 area.tag_redraw()
 
 
 def _signature(scene: bpy.types.Scene) -> str:
     """Digest of the frame, the size, and everything the nodes' inputs are computed from."""
-    tree = compat.evaluated_tree(scene)
     render = scene.render
     digest = hashlib.sha256()
     size = (render.resolution_x, render.resolution_y, render.resolution_percentage)
     digest.update(repr((scene.frame_current, scene.frame_subframe, size)).encode())
-    for node in graph.active_nodes(tree):
-        digest.update(repr((node.name, nodes.settings_of(node.node_tree))).encode())
-        digest.update(repr(nodes.is_baked(node.node_tree)).encode())
-        digest.update(_row_values(node).encode())
-        for source in filter(None, (graph.source_socket(node, i) for i in (IMAGE, MASK))):
-            digest.update(source.identifier.encode())
-            for name in sorted(graph.upstream_names(source)):
-                for line in _described(tree.nodes[name]):
-                    digest.update(line.encode())
+    for place in places_of(scene):
+        digest.update(str(place).encode())
+        for line in _lines_of(place.evaluated()):
+            digest.update(line.encode())
     return digest.hexdigest()
+
+
+def _lines_of(tree: bpy.types.NodeTree) -> Iterator[str]:
+    """What the layers in an evaluated tree are computed from."""
+    for node in graph.active_nodes(tree):
+        yield repr((node.name, nodes.settings_of(node.node_tree)))
+        yield repr(nodes.is_baked(node.node_tree))
+        yield _row_values(node)
+        for source in filter(None, (graph.source_socket(node, i) for i in (IMAGE, MASK))):
+            yield source.identifier
+            for name in sorted(graph.upstream_names(source)):
+                yield from _described(tree.nodes[name])
 
 
 def _row_values(node: bpy.types.Node) -> str:

@@ -17,7 +17,7 @@ from facegraft.merge.params import MaskMode
 
 from . import cache, card, compat, engine, graph, images, nodes
 from .helper import Helper
-from .places import Compositor, Place, strip_modifiers
+from .places import Compositor, Place, StripModifier, places_of
 from .props import IMAGE, MASK, SOCKET_ROWS, params_from
 from .request import FrameRequest, check_models, frame_request
 from .status import Outcome, Status
@@ -210,34 +210,21 @@ def _nested() -> Iterator[None]:
         SceneSwap.nested = before
 
 
-def compositor_runs(scene: bpy.types.Scene) -> bool:
-    """Whether rendering `scene` runs its compositor."""
-    return (
-        compat.compositor_tree(scene) is not None
-        and scene.render.use_compositing
-        and not compat.sequencer_renders(scene)
-    )
-
-
 def wanted(scene: bpy.types.Scene) -> bool:
     """Whether rendering `scene` runs a compositor with a FaceGraft node in it."""
-    tree = compat.compositor_tree(scene)
-    return (
-        tree is not None
-        and compositor_runs(scene)
-        and any(nodes.is_facegraft(node) for node in tree.nodes)
-    )
+    return any(isinstance(place, Compositor) for place in places_of(scene))
 
 
 def swaps_of(scene: bpy.types.Scene) -> list[SceneSwap]:
     """One for each place in which rendering `scene` runs FaceGraft nodes."""
-    swaps = [SceneSwap(scene)] if wanted(scene) else []
+    swaps = []
     seen: set[str] = set()
-    for place in strip_modifiers(scene):
-        modifier = place.strip.modifiers[place.modifier_name]
-        if modifier.node_group.name in seen:  # two strips may show at once
-            modifier.node_group = modifier.node_group.copy()
-        seen.add(modifier.node_group.name)
-        nodes.make_ready(modifier.node_group, seen)
+    for place in places_of(scene):
+        if isinstance(place, StripModifier):
+            modifier = place.strip.modifiers[place.modifier_name]
+            if modifier.node_group.name in seen:  # two strips may show at once
+                modifier.node_group = modifier.node_group.copy()
+            seen.add(modifier.node_group.name)
+        nodes.make_ready(place.tree, seen)
         swaps.append(SceneSwap(scene, place=place))
     return swaps

@@ -384,12 +384,30 @@ def strip_modifier(request):
         setattr(getattr(strip, holder) if holder else strip, name, value)
     for line in request.get("edits", []):
         exec(line, {"strip": strip, "edit": edit, "group": group, "bpy": bpy})
+    if request.get("preview"):
+        return _strip_preview(edit, strip, group.nodes[request["node"]].node_tree)
     _set_output(edit.render, request)
     bpy.ops.render.render(animation=True, scene="Edit")
     status = sys.modules[f"{EXTENSION}.status"]
     inner = group if "facegraft_node" in group else group.nodes[request["node"]].node_tree
     last = status.last(inner)
     return {**_leftovers(), "message": last.message if last else "", "strips": len(strips)}
+
+
+def _strip_preview(edit, strip, inner):
+    """What the interface's refresh makes of a strip; needs no window."""
+    preview = sys.modules[f"{EXTENSION}.preview"]
+    layer = sys.modules[f"{EXTENSION}.nodes"].layer_of(inner)
+    edit.frame_set(1)
+    signatures = [preview._signature(edit)]
+    preview._refresh(edit)
+    covered = max(layer.pixels[:][3::4])
+    signatures.append(preview._signature(edit))
+    edit.frame_set(2)
+    signatures.append(preview._signature(edit))
+    strip.frame_start += 1
+    signatures.append(preview._signature(edit))
+    return {"covered": covered, "signatures": signatures, **_leftovers()}
 
 
 def _as_group(scene):

@@ -111,6 +111,15 @@ def test_an_error_passes_the_strip_through_and_by_option_ends_the_render(
     assert run.exit_code == 3
 
 
+def test_the_interface_refreshes_a_strip_once_per_change(blender: Blender, shot: Shot):
+    node = {"name": "FG", "params": HARD_SOCKETS}
+    run = blender("strip_modifier", **live(shot, node, preview=True))
+    assert run.exit_code == 0, run.log
+    before, after, next_frame, moved = run.answer["signatures"]
+    assert run.answer["covered"] == 1.0 and run.answer["scratch"] == []
+    assert before == after and len({after, next_frame, moved}) == 3
+
+
 @pytest.mark.parametrize(("on_error", "code"), [("PASS", 0), ("FAIL", 3)])
 def test_a_nodes_own_group_as_the_modifiers_is_named_since_it_has_no_values_there(
     blender: Blender, shot: Shot, on_error: str, code: int
