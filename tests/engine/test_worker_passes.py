@@ -1,6 +1,8 @@
 """Fits and seats of a clip through the real worker process, against merges of whole clips."""
 
 import sys
+import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -219,6 +221,24 @@ def test_a_damaged_file_and_messages_out_of_order_are_refused(client, tmp_path):
             passes.save_fits(str(tmp_path / "y.zip"))
         with pytest.raises(ProtocolError, match="seats before plan_seats"):
             passes.seats()
+
+
+def test_fits_that_are_not_saved_leave_no_file_behind(client, model, frames, tmp_path):
+    def left() -> set[Path]:
+        return set(Path(tempfile.gettempdir()).glob("facegraft-*.fits"))
+
+    before = left()
+    with client.share() as connection:
+        passes = ClipPasses(connection)
+        passes.fit(rgba_of(frames[3]), first=True, **asked(3, model))
+        with pytest.raises(ParameterError, match="frame 3 comes after 3; go forward"):
+            passes.fit(rgba_of(frames[3]), first=False, **asked(3, model))
+        assert len(left() - before) == 1
+    for _ in range(100):  # the worker notices the closed connection by itself
+        if left() == before:
+            break
+        time.sleep(0.1)
+    assert left() == before
 
 
 def test_with_a_cast_the_faces_that_nobody_plays_stay_as_they_are(client, model, frames):
