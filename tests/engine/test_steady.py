@@ -55,6 +55,26 @@ def test_smoothing_equals_the_trackers_and_begins_from_the_networks_points():
         np.testing.assert_allclose(again.at(i)[0].landmarks, faces[0].landmarks, atol=1e-4)
 
 
+def test_landmarks_from_a_file_that_were_steadied_alike_stay_to_the_bit():
+    """The command line then merges the very faces that a node takes from the file; another
+    smoothing takes effect, and so does the same one where a frame was deleted."""
+    frames = [[turned(100 + i, 90, 60, 0, seed=i)] for i in range(12)]
+    once = steadied(clip_of(frames), ClipParams(steady=1.0))
+    stored = clip_faces(
+        {i: [replace(face, landmarks=face.landmarks.round(3)) for face in once.at(i)]
+         for i in range(12)}
+    )  # fmt: skip
+
+    def moved(clip: ClipFaces, steady: float) -> float:
+        again = steadied(clip, ClipParams(steady=steady))
+        pairs = [(again.at(i)[0].landmarks, stored.at(i)[0].landmarks) for i in clip.frames]
+        return max(float(np.abs(a - b).max()) for a, b in pairs)
+
+    assert moved(stored, 1.0) == 0
+    assert moved(stored, 1.5) > 0.05
+    assert moved(clip_faces({i: stored.at(i) for i in range(12) if i != 6}), 1.0) > 0.05
+
+
 def test_everything_off_leaves_every_face_as_it_is():
     frames = [[turned(100 + i, 90, 60, 3 * i, seed=i), face_at(300, 90, 40)] for i in range(5)]
     before = clip_of(frames)

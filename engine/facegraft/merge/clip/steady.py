@@ -24,13 +24,15 @@ from facegraft.merge.clip.params import ClipParams
 _SIGMAS = (
     2.0  # that the reach of `neighbours` holds; beyond it a Gaussian weighs an eighth and less
 )
+_STORED_PX = 2e-3  # landmarks that a file keeps may be off by this and are the same ones
 
 
 def steadied(clip: ClipFaces, params: ClipParams) -> ClipFaces:
     """The clip's faces after `min_confidence`, `steady`, `steady_crop` and `hold`.
 
-    Smoothing begins from the network's points, so it does not add to an earlier one. Faces that are
-    held already stay out of it and are made anew.
+    Smoothing begins from the network's points, so it does not add to an earlier one; a track that
+    was smoothed like this before keeps its landmarks to the bit. Faces that are held already stay
+    out of it and are made anew.
     """
     kept = {
         index: [face for face in faces if face.score >= params.min_confidence and not face.held]
@@ -99,6 +101,9 @@ def _smoothed(track: Track, params: ClipParams) -> list[Face]:
     times = np.array(track.indices)
     raw = np.stack([raw_points(face) for face in track.faces])
     points = smooth_points(raw, times, params.steady)
+    given = np.stack([face.landmarks for face in track.faces])
+    if np.abs(points - given).max() <= _STORED_PX:  # a host that takes them gets the same pixels
+        points = given
     if params.steady_crop > 0:
         points = _with_steady_square(points, times, params.steady_crop)
     return [
