@@ -1,6 +1,7 @@
 """The node in `melt`, the program, as Kdenlive and Shotcut render with it."""
 
 from pathlib import Path
+from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
 import cv2
@@ -125,6 +126,21 @@ def test_a_project_file_of_mlt_gives_the_same_movie(
         f"<filter>{''.join(lines)}</filter></producer></mlt>"
     )
     assert not melt.render(face_clip.size, out, project)
+    assert np.array_equal(frames_of(out), keyed)
+
+
+def test_what_kdenlive_writes_for_an_untouched_effect_is_the_node_s_default(
+    melt: Melt, face_clip: FaceClip, keyed: np.ndarray, tmp_path: Path
+):
+    """Kdenlive stores every parameter of its effect file, numbers and points with a first key."""
+    written = {}
+    for parameter in ElementTree.parse(ofx_header.KDENLIVE).getroot().iter("parameter"):
+        is_keyed = parameter.attrib["type"].startswith("animated")
+        written[parameter.attrib["name"]] = f"{'0=' * is_keyed}{parameter.attrib['default']}"
+    out = tmp_path / "out.mp4"
+    written |= {"color_transfer": "none", "mix": MIX}
+    given = [face_clip.movie, *filtered(**{**written, **face_clip.scene.values()})]
+    assert not melt.render(face_clip.size, out, *given)
     assert np.array_equal(frames_of(out), keyed)
 
 
