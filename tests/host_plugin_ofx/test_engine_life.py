@@ -115,6 +115,26 @@ def test_an_aborted_render_ends_without_a_message_and_the_next_is_right(host, sc
     assert status == OK and not messages
 
 
+def test_a_render_that_is_aborted_while_the_engine_starts_leaves_none_behind(
+    fresh_library, scene: Scene, own_folder, tmp_path, monkeypatch
+):
+    """It says nothing, and the next frame starts another."""
+    script = tmp_path / "python"
+    script.write_text("#!/bin/sh\nexec sleep 600\n")
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("FACEGRAFT_PYTHON", str(script))
+    source, output = Picture.of(codes("f4")), Picture.of(np.zeros_like(codes("f4")))
+    host = OfxHost(fresh_library)
+    with host.create(GENERAL, scene.values()) as instance:
+        asked = iter(range(1000000))
+        instance.effect.aborted = lambda: next(asked) >= 3
+        assert instance.render(0.0, source, output) == FAILED
+        assert not instance.effect.messages and np.array_equal(output.pixels, source.pixels)
+    assert not left_over(own_folder)
+    monkeypatch.setenv("FACEGRAFT_PYTHON", sys.executable)
+    assert render(host, scene.values())[0] == OK
+
+
 HOST_PROGRAM = """
 import os, sys
 from pathlib import Path
