@@ -1,6 +1,8 @@
 """Compiled networks: the same results, and a run goes on where nothing can be compiled."""
 
+import copy
 import logging
+import shutil
 
 import pytest
 import torch
@@ -16,6 +18,23 @@ CPU = torch.device("cpu")
 def test_on_a_cpu_nothing_is_compiled_unless_asked_for(choice):
     net = nn.Linear(3, 3)
     assert compiled(net, choice, CPU) is net
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="no compiler")
+def test_asked_for_a_network_is_compiled_on_a_cpu_too_and_learns_the_same(caplog):
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Tanh())
+    twin = copy.deepcopy(net)
+    call = compiled(net, Compile.ON, CPU)
+    x = torch.randn(2, 3, 8, 8)
+    with caplog.at_level(logging.INFO):
+        made = call(x)
+    assert "the networks are compiled" in caplog.text
+    made.square().sum().backward()
+    expected = twin(x)
+    expected.square().sum().backward()
+    torch.testing.assert_close(made, expected)
+    torch.testing.assert_close(net[0].weight.grad, twin[0].weight.grad, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.slow
