@@ -15,6 +15,7 @@ import json
 import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -130,8 +131,10 @@ def parse_values(table: type[T], values: Mapping[str, Any]) -> T:
     rows = {row.name: row for row in controls_of(table)}
     unknown = sorted(set(values) - set(rows))
     if unknown:
+        near = [match for name in unknown for match in get_close_matches(name, rows, 1)]
+        guess = f"; did you mean {', '.join(near)}?" if near else ""
         raise ParameterError(
-            f"unknown option {', '.join(unknown)}; this version knows {', '.join(rows)}"
+            f"unknown option {', '.join(unknown)}; this version knows {', '.join(rows)}{guess}"
         )
     return table(**{name: rows[name].parse(value) for name, value in values.items()})
 

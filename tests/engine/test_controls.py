@@ -65,7 +65,8 @@ def test_values_go_through_json_types_and_back() -> None:
         ("on", 1, "takes a bool"),
         ("amount", float("nan"), "the limits are 0 to 1"),
         ("shape", "oval", "it can be box, round"),
-        ("sise", 1, "unknown option sise; this version knows size, amount, shape, on"),
+        ("sise", 1, "unknown option sise; this version knows size, amount, shape, on; did you"),
+        ("xyz", 1, "unknown option xyz; this version knows size, amount, shape, on$"),
     ],
 )
 def test_a_wrong_value_names_itself_and_the_limits(name: str, value: object, message: str) -> None:
