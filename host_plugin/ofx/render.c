@@ -3,25 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node.h"
+#include "frame.h"
 
 enum { MAX_SIDE = 16384 }; /* of a frame the engine takes */
 
-struct frame {
-    struct instance *instance;
-    OfxTime time;
-    double scale_x, scale_y;
-    OfxRectI window; /* to be written, within the output */
-    struct image source, output, mask;
-    bool has_mask;
-    struct values values;
-};
-
 static bool is_aborted(void *effect) { return suites.effects->abort(effect) != 0; }
-
-static bool takes_mask_as_matte(const struct frame *frame) {
-    return frame->has_mask && frame->values.number[ROW_MASK_MODE] == MASK_MODE_HOST;
-}
 
 /* --- into the engine ---------------------------------------------------------------------------- */
 
@@ -45,25 +31,12 @@ static bool put_frame(const struct image *source, float *to, float *row) {
     return same;
 }
 
-/* `count` values 0 to 1 of the mask from (x, y) on; 0 beyond its bounds. `row` has room for RGBA. */
-static void read_mask(const struct image *mask, int x, int y, int count, float *row, float *to) {
-    OfxRectI part = rect_cut((OfxRectI){x, y, x + count, y + 1}, mask->bounds);
-    memset(to, 0, (size_t)count * sizeof *to);
-    if (rect_is_empty(part)) return;
-    image_read(mask, part.x1, y, part.x2 - part.x1, row);
-    int channel = mask->components == 3 ? 0 : 3; /* RGB says by its colour what it masks */
-    for (int i = 0; i < part.x2 - part.x1; i++) {
-        float value = row[i * 4 + channel];
-        to[part.x1 - x + i] = value >= 1 ? 1 : value > 0 ? value : 0;
-    }
-}
-
 static bool put_matte(const struct frame *frame, float *to, float *row, float *plane) {
     const OfxRectI *bounds = &frame->source.bounds;
     int width = image_width(&frame->source), height = image_height(&frame->source);
     bool same = true;
     for (int r = 0; r < height; r++, to += width) {
-        read_mask(&frame->mask, bounds->x1, bounds->y2 - 1 - r, width, row, plane);
+        frame_read_mask(&frame->mask, bounds->x1, bounds->y2 - 1 - r, width, row, plane);
         same &= put_row(to, plane, (size_t)width);
     }
     return same;
@@ -82,107 +55,14 @@ static void add_fields(const struct frame *frame, struct text *fields, char *not
                       unit((source->bounds.y2 - y) / image_height(source)), fields);
 }
 
-/* --- out of the engine -------------------------------------------------------------------------- */
-
-/* One pixel of an output other than the result. layer: premultiplied by its alpha, the matte. */
-static void show(int output, const float *layer, const float *source, bool source_premultiplied,
-                 bool premultiplied, float *to) {
-    float matte = layer[3];
-    for (int c = 0; c < 3; c++) {
-        float straight = source_premultiplied && source[3] > 0 ? source[c] / source[3] : source[c];
-        if (output == OUTPUT_MATTE) to[c] = matte;
-        else if (output == OUTPUT_SOURCE_WITH_MATTE) to[c] = premultiplied ? straight * matte : straight;
-        else to[c] = !premultiplied && matte > 0 ? layer[c] / matte : layer[c];
-    }
-    to[3] = output == OUTPUT_MATTE ? 1 : matte;
-}
-
-/* The layer's row over `count` pixels from column `left` of the source on; 0 outside its part. */
-static void read_layer(const struct layer *layer, int left, int row, int count, float *to) {
-    memset(to, 0, (size_t)count * 4 * sizeof *to);
-    if (layer == NULL || row < layer->y0 || row >= layer->y1) return;
-    int first = layer->x0 > left ? layer->x0 : left;
-    int last = layer->x1 < left + count ? layer->x1 : left + count;
-    if (first >= last) return;
-    size_t at = (size_t)(row - layer->y0) * (size_t)(layer->x1 - layer->x0)
-                + (size_t)(first - layer->x0);
-    memcpy(to + (size_t)(first - left) * 4, layer->pixels + at * 4,
-           (size_t)(last - first) * 4 * sizeof *to);
-}
-
-static void limit_layer(const struct frame *frame, int y, int x, int count, float *layer,
-                        float *row, float *plane) {
-    bool keep_out = frame->values.number[ROW_MASK_USE] == MASK_USE_KEEP_OUT;
-    read_mask(&frame->mask, x, y, count, row, plane);
-    for (int i = 0; i < count * 4; i++)
-        layer[i] *= keep_out ? 1 - plane[i / 4] : plane[i / 4];
-}
-
-/* Lay the layer over `row` and write the runs of pixels where it is not 0: all others keep the very
- * bits that were passed through. */
-static void write_result(const struct frame *frame, int x, int y, int count, const float *layer,
-                         float *row) {
-    for (int i = 0; i < count;) {
-        int start = i;
-        for (; i < count && layer[i * 4 + 3] > 0; i++)
-            for (int c = 0; c < 3; c++)
-                row[i * 4 + c] = layer[i * 4 + c] + row[i * 4 + c] * (1 - layer[i * 4 + 3]);
-        if (i > start) image_write(&frame->output, x + start, y, i - start, row + start * 4);
-        else i++;
-    }
-}
-
-static void write_output(const struct frame *frame, int x, int y, int count, const float *layer,
-                         float *row) {
-    int output = (int)frame->values.number[ROW_OUTPUT];
-    bool premultiplied = frame->output.is_premultiplied || frame->output.components == 3;
-    for (int i = 0; i < count; i++) {
-        float shown[4];
-        show(output, layer + i * 4, row + i * 4, frame->source.is_premultiplied, premultiplied,
-             shown);
-        memcpy(row + i * 4, shown, sizeof shown);
-    }
-    image_write(&frame->output, x, y, count, row);
-}
-
-/* The layer's part of the source, in the host's pixels. */
-static OfxRectI covered(const struct layer *layer, const struct image *source) {
-    const OfxRectI *bounds = &source->bounds;
-    if (layer == NULL) return (OfxRectI){0, 0, 0, 0};
-    return (OfxRectI){bounds->x1 + layer->x0, bounds->y2 - layer->y1, bounds->x1 + layer->x1,
-                      bounds->y2 - layer->y0};
-}
-
-/* Write the window's part that the source covers, of the result only where the layer lies, since the
- * rest was passed through. layer: NULL where there is nothing to lay.
- * row, layer_row: room for a row of the source in RGBA; plane: for one value a pixel. */
-static void compose(const struct frame *frame, const struct layer *layer, float *row,
-                    float *layer_row, float *plane) {
-    const struct image *source = &frame->source;
-    bool is_result = frame->values.number[ROW_OUTPUT] == OUTPUT_RESULT;
-    OfxRectI part = rect_cut(frame->window, is_result ? covered(layer, source) : source->bounds);
-    int count = part.x2 - part.x1;
-    bool limits = frame->has_mask && !takes_mask_as_matte(frame)
-                  && frame->values.number[ROW_MASK_USE] != MASK_USE_OFF;
-    if (rect_is_empty(part)) return;
-    for (int y = part.y1; y < part.y2; y++) {
-        int left = part.x1 - source->bounds.x1, top = source->bounds.y2 - 1 - y;
-        read_layer(layer, left, top, count, layer_row);
-        if (limits) limit_layer(frame, y, part.x1, count, layer_row, row, plane);
-        image_read(source, part.x1, y, count, row);
-        if (is_result)
-            write_result(frame, part.x1, y, count, layer_row, row);
-        else write_output(frame, part.x1, y, count, layer_row, row);
-    }
-}
-
 /* --- a frame ------------------------------------------------------------------------------------ */
 
-/* Have the engine swap the frame's faces and write what it answers. The room is that of compose. */
-static enum outcome ask_engine(const struct frame *frame, float *row, float *layer_row, float *plane,
-                               char *note, char *error) {
+/* Have the engine swap the frame's faces and write what it answers. The rows are those of
+ * frame_compose. */
+static enum outcome ask_engine(const struct frame *frame, float *row, float *layer_row,
+                               float *plane, char *note, char *error) {
     void *effect = frame->instance->effect;
-    bool matte = takes_mask_as_matte(frame), same_matte = false;
+    bool matte = frame_takes_mask_as_matte(frame), same_matte = false;
     struct connection *connection;
     struct layer layer;
     struct text fields = {0};
@@ -195,7 +75,7 @@ static enum outcome ask_engine(const struct frame *frame, float *row, float *lay
     add_fields(frame, &fields, color_note);
     outcome = engine_merge(connection, &fields, same, same_matte, is_aborted, effect, &layer, note,
                            error);
-    if (outcome == ENGINE_DONE) compose(frame, &layer, row, layer_row, plane);
+    if (outcome == ENGINE_DONE) frame_compose(frame, &layer, row, layer_row, plane);
     if (color_note[0] != 0) memcpy(note, color_note, NOTE_ROOM); /* wrong colors weigh more */
     text_free(&fields);
     engine_give(connection);
@@ -206,7 +86,7 @@ static enum outcome swap(const struct frame *frame, float *rows, char *note, cha
     int width = image_width(&frame->source), height = image_height(&frame->source);
     float *row = rows, *layer_row = rows + (size_t)width * 4, *plane = rows + (size_t)width * 8;
     if (values_are_idle(&frame->values)) {
-        compose(frame, NULL, row, layer_row, plane);
+        frame_compose(frame, NULL, row, layer_row, plane);
         return ENGINE_DONE;
     }
     if (width > MAX_SIDE || height > MAX_SIDE) {
