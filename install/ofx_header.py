@@ -23,6 +23,7 @@ from facegraft.merge.clip.params import ClipParams
 from facegraft.merge.params import MergeParams
 from facegraft.worker.protocol import MAX_MESSAGE, PROTOCOL
 from facegraft.worker.request import SCENE_LINEAR
+from facegraft_cli.ofx_folders import HOSTS
 
 REPOSITORY = Path(__file__).parent.parent
 HEADER = REPOSITORY / "host_plugin" / "ofx" / "rows.h"
@@ -325,7 +326,16 @@ def page() -> str:
         "Made by `install/ofx_header.py` from `install/ofx_page.in.md` and the tables; edit those."
     )
     text = TEMPLATE.read_text(encoding="utf-8")
-    return text.format(made=made, rows="\n".join(lines).rstrip())
+    return text.format(made=made, folders=_folders(), rows="\n".join(lines).rstrip())
+
+
+def _folders() -> str:
+    """Where hosts look, as a table."""
+    lines = ["| host | looks in | and in `OFX_PLUGIN_PATH` |", "|---|---|---|"]
+    for host in HOSTS:
+        places = ", ".join(f"`{folder}`" for folder in host.folders)
+        lines.append(f"| {host.hosts} | {places} | {'yes' if host.reads_variable else 'no'} |")
+    return "\n".join(lines)
 
 
 def _page_line(row: NodeRow) -> str:

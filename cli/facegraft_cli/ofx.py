@@ -52,9 +52,13 @@ def install(bundle: Path | None, system: bool, folder: Path | None) -> None:
     parent = SYSTEM_FOLDER if system else (folder or ofx_folders.default_folder()).absolute()
     ofx_folders.put(bundle, parent / NAME)
     click.echo(f"installed {parent / NAME}")
-    effect = ofx_folders.put_effect(bundle)
+    effect = ofx_folders.put_effect(bundle, ofx_folders.kdenlive_folder(system))
     if effect is not None:
         click.echo(f"installed {effect}, Kdenlive's interface of the node")
+        flatpak = ofx_folders.flatpak_folder()
+        if flatpak is not None:
+            click.echo(f"a Kdenlive of Flatpak reads {flatpak} instead; it was not tried: its")
+            click.echo("sandbox may keep the engine's Python from it")
     if parent not in (SYSTEM_FOLDER, *ofx_folders.listed()):
         click.echo(f"hosts see it once {VARIABLE} names its folder; put this into ~/.profile:")
         click.echo(f"  export {VARIABLE}={parent}")

@@ -109,20 +109,28 @@ def put(bundle: Path, target: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def kdenlive_folder() -> Path:
-    """Where Kdenlive reads the user's effect files; one from Flatpak has a folder of its own."""
+def kdenlive_folder(system: bool) -> Path:
+    """Where Kdenlive reads effect files, of all users or of this one."""
+    if system:
+        return Path("/usr/local/share/kdenlive/effects")
     data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(data) / "kdenlive" / "effects"
 
 
-def put_effect(bundle: Path) -> Path | None:
-    """Copy the bundle's effect file to where Kdenlive reads it, and give its path; None where an
-    older bundle has none. Raises: WriteError."""
+def flatpak_folder() -> Path | None:
+    """Where a Kdenlive of Flatpak reads them; None where this user has none."""
+    own = Path.home() / ".var" / "app" / "org.kde.kdenlive"
+    return own / "data" / "kdenlive" / "effects" if own.is_dir() else None
+
+
+def put_effect(bundle: Path, folder: Path) -> Path | None:
+    """Copy the bundle's effect file into the folder, and give its path; None where an older bundle
+    has none. Raises: WriteError."""
     if not (bundle / EFFECT).is_file():
         return None
-    target = kdenlive_folder() / EFFECT_NAME
+    target = folder / EFFECT_NAME
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise write_error(target, error) from error
     write_atomic(target, (bundle / EFFECT).read_bytes())

@@ -65,6 +65,11 @@ def test_installing_puts_kdenlive_s_effect_where_kdenlive_looks_and_says_so(bund
     said = run("install", bundle, "--folder", to, XDG_DATA_HOME=data).stdout
     effect = data / "kdenlive" / "effects" / EFFECT_NAME
     assert str(effect) in said and effect.read_bytes() == (bundle / EFFECT).read_bytes()
+    assert "Flatpak" not in said
+    flatpak = tmp_path / ".var" / "app" / "org.kde.kdenlive"
+    flatpak.mkdir(parents=True)
+    said = run("install", bundle, "--folder", to, XDG_DATA_HOME=data, HOME=tmp_path).stdout
+    assert str(flatpak / "data" / "kdenlive" / "effects") in said
     (data / "kdenlive" / "effects").rename(data / "moved")
     (data / "kdenlive" / "effects").write_text("no folder")
     result = run("install", bundle, "--folder", to, XDG_DATA_HOME=data)
@@ -107,7 +112,8 @@ def test_the_check_names_an_engine_that_is_missing(installed):
 
 def test_the_check_names_networks_that_are_missing(installed, tmp_path):
     result = run("check", installed, XDG_DATA_HOME=tmp_path)
-    assert result.returncode == 1 and "facegraft weights fetch" in result.stderr
+    assert result.returncode == 1, result.stderr
+    assert "facegraft weights fetch" in result.stderr
 
 
 def test_the_check_s_model_is_the_one_that_changes_nothing(tmp_path):
