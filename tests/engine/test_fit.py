@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from facegraft.errors import OutOfMemory
+from facegraft.errors import OutOfMemory, ParameterError
 from facegraft.training.distributed import Group
 from facegraft.training.fit import LARGEST, explained, with_batch
 from facegraft.training.memory import available_memory, estimate
@@ -38,6 +38,14 @@ def test_a_given_batch_stays_and_one_too_large_is_warned_of():
     large = tiny_params(resolution=640, architecture="liae", d_dims=256, batch_size=512)
     assert 512 == with_batch(large, CPU, None, Group(), notes.append).batch_size
     assert notes[0].startswith("WARNING: ") and "GiB" in notes[0]
+
+
+def test_impossible_networks_end_the_start_and_are_no_warning():
+    notes: list[str] = []
+    with pytest.raises(ParameterError, match="true_face_power is 0.1, .* liae-ud has none"):
+        params = tiny_params(architecture="liae-ud", true_face_power=0.1)
+        with_batch(params, CPU, None, Group(), notes.append)
+    assert notes == []
 
 
 def test_running_out_of_memory_is_explained_and_other_errors_are_not():

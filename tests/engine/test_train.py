@@ -105,11 +105,13 @@ def test_the_loss_falls_and_the_run_folder_is_complete(sides: Sides, tmp_path):
     assert names | {CURVE_NAME, PREVIEW_NAME} == {path.name for path in tmp_path.iterdir()}
 
 
-def test_a_run_at_its_target_changes_nothing(sides: Sides, tmp_path):
+def test_a_run_at_its_target_changes_nothing_and_says_so(sides: Sides, tmp_path):
     params = tiny_params(target_iterations=1)
     train(*sides, tmp_path, params)
     before = list_saves(tmp_path)
-    result = train(*sides, tmp_path, params)
+    progress = StopAfter(1)
+    result = train(*sides, tmp_path, params, progress)
+    assert any("at iteration 1 and target_iterations is 1" in note for note in progress.notes)
     assert (1, 0, True) == (result.iteration, result.session_iterations, result.reached_target)
     assert before == list_saves(tmp_path)
 

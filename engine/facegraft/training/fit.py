@@ -33,7 +33,7 @@ def with_batch(
 ) -> TrainParams:
     """`params` with a batch size that runs where it is 0; a note where a given one may not.
 
-    Raises: ParameterError when not even one face of each side fits.
+    Raises: ParameterError for impossible networks, and when not even one face of each side fits.
     """
     if params.batch_size:
         _warn(replace(params, batch_size=max(1, params.batch_size // group.size)), device, note)
@@ -63,13 +63,13 @@ def with_batch(
 
 def _warn(params: TrainParams, device: torch.device, note: Callable[[str], None]) -> None:
     free = available_memory(device)
+    takes = estimate(params, device).total  # impossible networks end here, and are no warning
     try:
         changes = suggest(params, device, free)
     except ParameterError as error:
         note(f"WARNING: {error}")
         return
     if changes:
-        takes = estimate(params, device).total
         note(
             f"WARNING: this run takes about {takes / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are "
             f"free. It fits with {'; '.join(map(str, changes))}"

@@ -109,6 +109,11 @@ def run_session(
     options are edited. Raises: TrainingDiverged, WriteError, BadAlignedImage.
     """
     target, group = params.target_iterations, work.group
+    if 0 < target <= start:
+        progress.note(
+            f"the run is at iteration {start:,} and target_iterations is {target:,}: nothing is "
+            "left to do; raise it, or set it to 0 to train until stopped"
+        )
     progress.start(target or None, "iterations", start)
     edited: P | None = None
     asked: set[Request] = set()
