@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from facegraft.errors import (
@@ -55,11 +56,12 @@ class FaceTable:
 
     size: tuple[int, int]  # width and height of the clip's frames, px; 0 where nobody knows
     frames: Mapping[int, Sequence[StoredFace]]
+    track_sizes: Mapping[int, float]  # px by track: the median, as the command line ranks people
 
     def at(self, index: int, width: int, height: int) -> list[dict[str, Any]]:
         """Faces of frame `index` in a picture of another size, to which the clip was scaled, as the
-        worker takes them: landmarks, track, score, held, and the track's landmarks one frame before
-        and after, None where it has none.
+        worker takes them: landmarks, track, score, held, the track's size over the clip, and its
+        landmarks one frame before and after, None where it has none.
 
         Raises: ParameterError where that size has other proportions.
         """
@@ -71,6 +73,7 @@ class FaceTable:
                 "track": face.track,
                 "score": face.score,
                 "held": face.held,
+                "track_size": self.track_sizes.get(face.track, face.size) * scale[0],
                 "before": _scaled(before.get(face.track), scale),
                 "after": _scaled(after.get(face.track), scale),
             }
@@ -144,7 +147,7 @@ def _load_folder(folder: Path, _stamp: int) -> FaceTable:
         size = this_size
     if size is None:
         raise EmptyFaceset(f"{folder} holds no aligned face; make one with `facegraft extract`")
-    return FaceTable(size, _largest_first(found))
+    return _table(size, found)
 
 
 @lru_cache(maxsize=8)
@@ -164,7 +167,7 @@ def _load_file(path: Path, _stamp: int) -> FaceTable:
         raise BadAlignedImage(
             f"{path} is no track file, or damaged ({error}); track the faces again"
         ) from error
-    return FaceTable((width, height), _largest_first(frames))
+    return _table((width, height), frames)
 
 
 def _stored(values: Mapping[str, Any]) -> StoredFace:
@@ -178,8 +181,12 @@ def _stored(values: Mapping[str, Any]) -> StoredFace:
     )
 
 
-def _largest_first(frames: Mapping[int, list[StoredFace]]) -> dict[int, list[StoredFace]]:
-    return {i: sorted(faces, key=lambda face: -face.size) for i, faces in frames.items()}
+def _table(size: tuple[int, int], frames: Mapping[int, list[StoredFace]]) -> FaceTable:
+    ordered = {i: sorted(faces, key=lambda face: -face.size) for i, faces in frames.items()}
+    sizes: dict[int, list[float]] = {}
+    for face in (face for faces in frames.values() for face in faces if face.track >= 0):
+        sizes.setdefault(face.track, []).append(face.size)
+    return FaceTable(size, ordered, {track: median(found) for track, found in sizes.items()})
 
 
 def face_under(faces: Sequence[Mapping[str, Any]], x: float, y: float) -> Mapping[str, Any] | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import bpy  # pyright: ignore[reportMissingImports]
 
 from facegraft.errors import FacegraftError
+from facegraft.merge.clip.params import SEAT_ROWS
 
 from . import (
     bake,
@@ -31,7 +32,8 @@ _ICONS = {
     Outcome.CANCELLED: "CANCEL",
     Outcome.ERROR: "ERROR",
 }
-_LINE = 40  # characters of a message that fit the sidebar's usual width
+_LABELS = {spec.row.name: spec.name.removeprefix("Face ") for spec in SOCKET_ROWS}
+_LINE = 34  # characters of a message that fit the sidebar's usual width
 _TRACKS_SHOWN = 12  # of the longest
 
 
@@ -153,7 +155,7 @@ class FACEGRAFT_PT_cast(_NodePanel, bpy.types.Panel):
         layout, settings = self.layout, context.active_node.node_tree.facegraft
         layout.operator(passes.FACEGRAFT_OT_seat_face.bl_idname)
         if settings.model_path:
-            layout.prop(settings, "seat")
+            _draw_seat(layout, settings)
         for index, part in enumerate(settings.cast):
             box = layout.box()
             row = box.row()
@@ -161,7 +163,7 @@ class FACEGRAFT_PT_cast(_NodePanel, bpy.types.Panel):
             removing = operators.FACEGRAFT_OT_remove_cast.bl_idname
             row.operator(removing, text="", icon="X").index = index
             box.prop(part, "model_path")
-            box.prop(part, "seat")
+            _draw_seat(box, part)
         layout.operator(operators.FACEGRAFT_OT_add_cast.bl_idname, icon="ADD")
 
 
@@ -213,6 +215,11 @@ class FACEGRAFT_PT_model(_NodePanel, bpy.types.Panel):
         self.layout.operator(operators.FACEGRAFT_OT_check_model.bl_idname)
         for label, value in engine.known_model(path):
             self.lines(f"{label}: {value}")
+
+
+def _draw_seat(layout: bpy.types.UILayout, holder: bpy.types.PropertyGroup) -> None:
+    for index, row in enumerate(SEAT_ROWS):
+        layout.prop(holder, "seat", index=index, text=f"Seat: {_LABELS[row]}")
 
 
 def _wrapped(text: str) -> Iterator[str]:

@@ -178,7 +178,7 @@ class _Layout:
     def __init__(self, shown):
         self.shown = shown
 
-    def prop(self, data, name, text=None):
+    def prop(self, data, name, text=None, index=-1):
         assert name in data.bl_rna.properties, name
         self.shown.append(text or data.bl_rna.properties[name].name)
 

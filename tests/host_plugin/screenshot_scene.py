@@ -3,10 +3,10 @@
     blender --python screenshot_scene.py -- REQUEST.json       (a Blender with a window)
 
 The request is that of `install/demo/scene.py`, and `frame`, `zoom`, `offset`, `pan`, `ready`,
-`done`, and, where wanted, `settings` of the node and `buttons` [[operator, values], ...] that are
-pressed first: once the node's face is in the backdrop the file `ready` is written, and Blender ends
-when `done` is there. The picture is taken from outside, for example by ImageMagick's `import
--window root`, since Blender's own screenshots from a script are black.
+`done`, and, where wanted, `settings` and `values` of the node and `buttons` [[operator, values],
+...] that are pressed first: once the node's face is in the backdrop the file `ready` is written,
+and Blender ends when `done` is there. The picture is taken from outside, for example by
+ImageMagick's `import -window root`, since Blender's own screenshots from a script are black.
 """
 
 import json
@@ -90,6 +90,8 @@ class Show:
         settings.show_faces = self.request.get("show_faces", False)
         for name, value in self.request.get("settings", {}).items():
             setattr(settings, name, value)
+        for name, value in self.request.get("values", {}).items():
+            node.inputs[name].default_value = value
         for name, values in self.request.get("buttons", []):
             print(name, getattr(bpy.ops.facegraft, name)(**values), flush=True)
         bpy.context.scene.frame_set(self.request["frame"])

@@ -119,6 +119,27 @@ def test_a_cast_gives_each_track_its_own_model_as_on_the_command_line(
     assert np.abs(read_png(two, 0).astype(int) - two.frames[0])[:, 90:].max() > 20
 
 
+def test_the_largest_person_stays_the_largest_through_the_clip(blender: Blender, two: Shot):
+    """Who is larger in one frame alone, such as by a miss of the detector, is not swapped there."""
+    sizes = (30, 30, 46, 30, 30)
+    faces = {
+        n: (
+            replace(face_at(40 + 3 * n, 50, 36), track=1),
+            replace(face_at(118 - 2 * n, 46, sizes[n]), track=2),
+        )
+        for n in range(COUNT)
+    }
+    tracks = two.folder / "sizes.tracks.json"
+    save_tracks(tracks, ClipFaces(faces), WIDTH, HEIGHT, "drawn 1")
+    node = {"name": "FG", "faces": str(tracks), "settings": {"choice": "largest:1"}}
+    node["params"] = {"Transfer mode": 0}
+    run = blender("shoot", **two.request([node], format="PNG"))
+    assert run.exit_code == 0, run.log
+    flags = ["--choose", "largest:1", "--color-transfer", "none", "--model", str(two.model)]
+    assert_equal(two, by_command_line(two, *flags, faces=tracks))
+    assert np.array_equal(read_png(two, 2)[:, 90:], two.frames[2][:, 90:])
+
+
 def test_a_cast_without_a_model_is_an_error_and_buttons_change_it(blender: Blender, two: Shot):
     buttons = [["add_cast", {}], ["add_cast", {}], ["remove_cast", {"index": 0}]]
     run = blender("operate", **two.request([{"name": "FG"}], frames=1), buttons=buttons)

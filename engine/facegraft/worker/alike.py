@@ -5,8 +5,8 @@ compared, with the same network and the same threshold. Vectors of pictures and 
 a frame whose controls change is not looked at again.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,7 @@ class Looked:
     width: int  # px
     height: int
     image: Callable[[], np.ndarray]
+    sizes: Mapping[int, float] = field(default_factory=dict)  # px by track, where they are known
 
 
 class Alike:
@@ -56,7 +57,7 @@ class Alike:
         UnreadableMedia, NotAModel, ModelError, MissingWeights.
         """
         if choice.kind is not ChoiceKind.LIKE or choice.picture is None:
-            return choice.pick(faces, frame.width, frame.height), ""
+            return choice.pick(faces, frame.width, frame.height, frame.sizes), ""
         if asked.network is None:
             raise ParameterError(
                 f"{choice} compares faces: name a face recognition network (.onnx, ArcFace kind) "

@@ -176,8 +176,9 @@ class WorkerClient:
         color:     "display" (sRGB), "scene_linear" (Rec. 709 primaries), or another name of
                    `media/working_space.py`.
         faces:     instead of detection: mappings with landmarks, 68 (x, y) in frame pixels, and,
-                   where they are known, track, score, held, and the face's landmarks one frame
-                   `before` and `after`, which motion blur needs.
+                   where they are known, track, score, held, the track's size over the clip
+                   (track_size, px), and the face's landmarks one frame `before` and `after`,
+                   which motion blur needs.
         faceset:   folder whose faces of the frame named `frame_key` are taken instead.
         choice:    which of the faces are meant, see `merge/clip/choose.py`; empty for all.
         cast:      other models for some of the faces; the first that means a face has it. With
@@ -462,9 +463,12 @@ def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
     )
 
 
+_PLAIN_KEYS = ("track", "score", "held", "track_size")
+
+
 def _plain_face(face: Mapping[str, Any]) -> Message:
     """A face as JSON types."""
-    plain: Message = {key: face[key] for key in ("track", "score", "held") if key in face}
+    plain: Message = {key: face[key] for key in _PLAIN_KEYS if key in face}
     for key in ("landmarks", "before", "after"):
         if face.get(key) is not None:
             plain[key] = np.asarray(face[key], np.float64).tolist()

@@ -29,11 +29,13 @@ class GivenFace:
     """A face that the host names.
 
     before, after: (68, 2) float32, its landmarks one frame earlier and later, where they are known.
+    track_size: px, of its track over the clip, where that is known.
     """
 
     face: Face
     before: np.ndarray | None = None
     after: np.ndarray | None = None
+    track_size: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,12 @@ class MergeRequest:
     frame: int = 0  # of the host's timeline: the grain's seed, and the index in `fits`
     seat: Seating = field(default_factory=dict)
     fits: Path | None = None  # file of the clip's fits, for the rows that look along time
+
+    @property
+    def track_sizes(self) -> dict[int, float]:
+        """Px by track, where the host says them: `largest` then means the same in every frame."""
+        given = self.faces or ()
+        return {g.face.track: g.track_size for g in given if g.track_size and g.face.track >= 0}
 
 
 def parse_merge(message: Message) -> MergeRequest:
@@ -299,6 +307,9 @@ def _face(values: Mapping[str, Any]) -> GivenFace:
     if points is None:
         raise ProtocolError("a face comes without landmarks; they are 68 (x, y)")
     track, score = values.get("track"), values.get("score")
+    size = values.get("track_size")
+    if size is not None and not (isinstance(size, int | float) and 0 < size < math.inf):
+        raise ProtocolError(f"a face has track_size {size!r}; it is a number of pixels")
     good_track = track is None or (isinstance(track, int) and not isinstance(track, bool))
     good_score = score is None or (isinstance(score, int | float) and 0 <= score <= 1)
     if not good_track or not good_score:
@@ -311,7 +322,7 @@ def _face(values: Mapping[str, Any]) -> GivenFace:
         track=-1 if track is None else track,
         held=values.get("held") is True,
     )
-    return GivenFace(face, _points(values.get("before")), _points(values.get("after")))
+    return GivenFace(face, _points(values.get("before")), _points(values.get("after")), size)
 
 
 def face_from(points: np.ndarray, score: float = 1.0, track: int = -1, held: bool = False) -> Face:

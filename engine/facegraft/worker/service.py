@@ -247,6 +247,7 @@ class MergeService:
             request.width,
             request.height,
             cache(lambda: layer.detection_image(rgba, request.space)),
+            request.track_sizes,
         )
 
         def pick(choice: FaceChoice, faces: Sequence[Face]) -> Sequence[Face]:
