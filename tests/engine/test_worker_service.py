@@ -1,6 +1,7 @@
 """What the worker computes and what it keeps, with a real model file and a detector for discs."""
 
 import os
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -387,6 +388,26 @@ def test_the_cache_keeps_within_its_bound():
     assert cache.get("big") is None and cache.used == 80
     cache.put("b", "B", 10)
     assert cache.get("b") == "B" and cache.used == 50 and len(cache) == 2
+
+
+def test_what_the_worker_keeps_of_many_frames_is_within_its_bounds(model_path):
+    """As Python's allocator counts it, not the caches; and it is kept: the last frame is warm."""
+    cache_bytes, image_bytes, beside = 3 << 20, 1 << 20, 1 << 19
+    service = MergeService(DiscDetector(), cache_bytes, image_bytes)
+    rows = ({}, {"erode": 10.0}, {"grain": 0.5}, {"mode": "seamless"}, {"mode": "raw_predict"})
+    merge(service, frame(), request(model_path))  # what is opened and filled once
+    tracemalloc.start()
+    try:
+        for number in range(6):
+            rgba = frame(number / 10)
+            for params in rows:
+                merge(service, rgba, request(model_path, params=params))
+        kept = tracemalloc.get_traced_memory()[0] - rgba.nbytes
+    finally:
+        tracemalloc.stop()
+    assert cache_bytes / 2 < kept < cache_bytes + image_bytes + beside
+    again = merge(service, rgba, request(model_path, params=rows[-1]))
+    assert again.cached == {"detection": True, "inference": True}
 
 
 def test_the_digest_tells_shapes_and_bits_apart():

@@ -41,8 +41,8 @@ from facegraft.worker.stored import StoredFaces
 
 log = logging.getLogger(__name__)
 
-CACHE_BYTES = 384 << 20  # a face that fills 4K takes 140 MB to be re-tuned, one at 1080p 35 MB
-IMAGE_BYTES = 128 << 20  # converted pictures; a face that fills 4K takes 100 MB, one at 1080p 25 MB
+CACHE_BYTES = 384 << 20  # one face that fills 4K takes 67 MB, and 240 with two controls and grain
+IMAGE_BYTES = 128 << 20  # converted pictures; one face that fills 4K takes 93 MB, and 1080p 23 MB
 MAX_MODELS = 3  # open at once; each holds up to 700 MB
 MAX_NETWORKS = 2  # segmenters and enhancers, each
 _REACH_STEP = 64  # px
@@ -82,11 +82,16 @@ class Outcome:
 class MergeService:
     """Open networks, the detector and the caches; one per worker, called from any thread."""
 
-    def __init__(self, detector: Detector | None = None, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self,
+        detector: Detector | None = None,
+        cache_bytes: int = CACHE_BYTES,
+        image_bytes: int = IMAGE_BYTES,
+    ) -> None:
         """`detector`: None for the default one, opened when a frame first needs it."""
         self._lock = threading.Lock()
         self._cache = BoundedCache(cache_bytes)
-        self._images = BoundedCache(IMAGE_BYTES)
+        self._images = BoundedCache(image_bytes)
         self._models = OpenFiles("model", MAX_MODELS, SwapModel.open)
         self._segmenters = OpenFiles("segmenter", MAX_NETWORKS, Segmenter.open)
         self._enhancers = OpenFiles("enhancer", MAX_NETWORKS, Enhancer.open)
@@ -298,9 +303,9 @@ class MergeService:
         if image is None:
             image = layer.display_image(rgba, space, reach)
             image.flags.writeable = False
-            x0, y0, x1, y1 = reach
-            # the rest was never touched, so the system has given no memory for it
-            self._images.put(key, image, (x1 - x0) * (y1 - y0) * 3 * image.itemsize)
+            # rows beside it were never touched, so the system has given no memory for them; of
+            # those that were it gives all, in pages of 2 MB
+            self._images.put(key, image, (reach[3] - reach[1]) * image.strides[0])
         return image
 
 
