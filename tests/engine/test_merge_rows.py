@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from facegraft.controls import controls_of
+from facegraft.controls import controls_of, parse_values
 from facegraft.errors import ParameterError
 from facegraft.faces.align import align_matrix, invert, square_corners, warp_image
 from facegraft.inference import Prediction, SwapModel
@@ -487,7 +487,7 @@ def test_an_amount_alone_finds_what_it_is_the_amount_of(models, row, anew):
     """Noise, palette and moved colours are costly; how much of them shows is not."""
     image, kept = make_image(), Kept()
     extras = FrameExtras(keep=kept)
-    merge_frame(image, [FACE], models["tint"], MergeParams(**{row: 0.9}), extras)
+    merge_frame(image, [FACE], models["tint"], parse_values(MergeParams, {row: 0.9}), extras)
     kept.ran.clear()
-    merge_frame(image, [FACE], models["tint"], MergeParams(**{row: 0.4}), extras)
+    merge_frame(image, [FACE], models["tint"], parse_values(MergeParams, {row: 0.4}), extras)
     assert set(kept.ran) == anew
