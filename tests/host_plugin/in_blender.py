@@ -354,6 +354,25 @@ def operate(request):
     return {**answer, **render(request)}
 
 
+def stop(request):
+    """Begin each pass over the clip and leave it after its first frames, as Escape does."""
+    _enable()
+    _build(request)
+    _save(request)
+    settings = bpy.context.scene.compositing_node_group.nodes.active.node_tree.facegraft
+    passes = sys.modules[f"{EXTENSION}.passes"]
+    lines = []
+    for operator, count in (
+        (passes.FACEGRAFT_OT_fit_steady, 2),
+        (passes.FACEGRAFT_OT_seat_face, 1),
+    ):
+        steps = operator.steps(SimpleNamespace(report=print), bpy.context)
+        lines += [next(steps) for _ in range(count)]
+        steps.close()
+    answer = {"lines": lines, "fits": settings.steady_path, "seat": list(settings.seat)}
+    return {**answer, **_leftovers()}
+
+
 def strip_modifier(request):
     """Render a strip whose compositor modifier is the first node's own group, or, with `live`, the
     whole tree in which that node stands, whose clip gives way to the group's input."""
@@ -723,7 +742,7 @@ def _statuses(scene):
 if __name__ == "__main__":
     known = (
         install, describe, shoot, render, upgrade, interface, bake, keyframes, import_keys, preset,
-        pick, track, operate, strip_modifier, match_scene, exr_pixels,
+        pick, track, operate, stop, strip_modifier, match_scene, exr_pixels,
     )  # fmt: skip
     commands = {function.__name__: function for function in known}
     answer = commands[sys.argv[1]](json.loads(sys.argv[2]))

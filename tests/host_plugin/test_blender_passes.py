@@ -101,6 +101,16 @@ def test_steady_rows_without_a_fit_say_which_button_helps(blender: Blender, two:
     )
 
 
+def test_a_pass_that_is_stopped_changes_and_leaves_nothing(blender: Blender, two: Shot):
+    before = {path.name for path in two.folder.iterdir()}
+    run = blender("stop", **two.request([{"name": "FG", "params": STEADY}]))
+    assert run.exit_code == 0, run.log
+    assert run.answer["lines"] == ["fits frame 1", "fits frame 2", "looks at frame 1"]
+    assert run.answer["fits"] == "" and run.answer["seat"] == [0, 0, 0, 0]
+    assert run.answer["scenes"] == ["Scene"] and run.answer["scratch"] == []
+    assert {path.name for path in two.folder.iterdir()} - before == {"shot.blend"}
+
+
 @pytest.mark.parametrize("others", ["left alone", "the node's model"])
 def test_a_cast_gives_each_track_its_own_model_as_on_the_command_line(
     blender: Blender, two: Shot, others: str
