@@ -22,24 +22,33 @@ def active_node(context: bpy.types.Context) -> bpy.types.Node | None:
     return node if node is not None and nodes.is_facegraft(node) else None
 
 
+def edited_node(context: bpy.types.Context) -> bpy.types.Node | None:
+    """The FaceGraft node that the editor shows, which may stand in a strip's group; else as
+    `active_node`."""
+    node = getattr(context, "active_node", None)
+    return node if node is not None and nodes.is_facegraft(node) else active_node(context)
+
+
 class NodeOperator:
-    """What comes before `bpy.types.Operator` in operators that work on the active FaceGraft node.
+    """What comes before `bpy.types.Operator` in operators that work on one FaceGraft node, which
+    `node_of` finds: the compositor's active one, or `edited_node` where no scene is needed.
 
     A subclass gives `work`: it gives a line for the user, or none, and raises FacegraftError or
     OSError with what went wrong.
     """
 
     report: Callable[[set[str], str], None]  # of bpy.types.Operator
+    node_of = staticmethod(active_node)
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return active_node(context) is not None
+        return cls.node_of(context) is not None
 
     def work(self, context: bpy.types.Context, node: bpy.types.Node) -> str:
         raise NotImplementedError
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        node = active_node(context)
+        node = self.node_of(context)
         assert node is not None  # poll
         try:
             line = self.work(context, node)

@@ -22,7 +22,7 @@ from . import (
     track,
     viewer,
 )
-from .jobs import NodeOperator
+from .jobs import NodeOperator, edited_node
 
 
 class FACEGRAFT_OT_add_node(bpy.types.Operator):
@@ -46,6 +46,8 @@ class FACEGRAFT_OT_check_model(NodeOperator, bpy.types.Operator):
     bl_idname = "facegraft.check_model"
     bl_label = "Read Model"
     bl_description = "Load the model and show what it says of itself"
+
+    node_of = staticmethod(edited_node)
 
     def work(self, context: bpy.types.Context, node: bpy.types.Node) -> str:
         engine.describe_model(bpy.path.abspath(node.node_tree.facegraft.model_path))
@@ -109,6 +111,8 @@ class FACEGRAFT_OT_add_cast(NodeOperator, bpy.types.Operator):
     bl_description = "Let another model play some of the faces"
     bl_options = {"REGISTER", "UNDO"}
 
+    node_of = staticmethod(edited_node)
+
     def work(self, context: bpy.types.Context, node: bpy.types.Node) -> str:
         part = node.node_tree.facegraft.cast.add()
         part.choice = f"left:{len(node.node_tree.facegraft.cast)}"
@@ -123,6 +127,8 @@ class FACEGRAFT_OT_remove_cast(NodeOperator, bpy.types.Operator):
 
     # Blender reads property definitions from annotations
     index: bpy.props.IntProperty()  # pyright: ignore[reportInvalidTypeForm]
+
+    node_of = staticmethod(edited_node)
 
     def work(self, context: bpy.types.Context, node: bpy.types.Node) -> str:
         node.node_tree.facegraft.cast.remove(self.index)

@@ -14,7 +14,7 @@ from gpu_extras.batch import batch_for_shader  # pyright: ignore[reportMissingIm
 from . import compat, graph, status
 from .faces import face_under
 from .geometry import Shown, backdrop, centred
-from .jobs import NodeOperator, active_node
+from .jobs import NodeOperator, active_node, edited_node
 from .status import Status
 
 _VIEWER = "Viewer Node"  # Blender's name of the image
@@ -120,6 +120,8 @@ class FACEGRAFT_OT_choose_track(NodeOperator, bpy.types.Operator):
     # Blender reads property definitions from annotations
     track: bpy.props.IntProperty()  # pyright: ignore[reportInvalidTypeForm]
     extend: bpy.props.BoolProperty()  # pyright: ignore[reportInvalidTypeForm]
+
+    node_of = staticmethod(edited_node)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         self.extend = event.shift

@@ -404,7 +404,7 @@ def strip_modifier(request):
     for line in request.get("edits", []):
         exec(line, {"strip": strip, "edit": edit, "group": group, "bpy": bpy})
     if request.get("preview"):
-        return _strip_preview(edit, strip, group.nodes[request["node"]].node_tree)
+        return _strip_preview(edit, strip, group.nodes[request["node"]])
     _set_output(edit.render, request)
     bpy.ops.render.render(animation=True, scene="Edit")
     status = sys.modules[f"{EXTENSION}.status"]
@@ -413,10 +413,11 @@ def strip_modifier(request):
     return {**_leftovers(), "message": last.message if last else "", "strips": len(strips)}
 
 
-def _strip_preview(edit, strip, inner):
-    """What the interface's refresh makes of a strip; needs no window."""
+def _strip_preview(edit, strip, node):
+    """What the interface's refresh makes of a strip, and buttons for the node that an editor shows;
+    needs no window."""
     preview = sys.modules[f"{EXTENSION}.preview"]
-    layer = sys.modules[f"{EXTENSION}.nodes"].layer_of(inner)
+    layer = sys.modules[f"{EXTENSION}.nodes"].layer_of(node.node_tree)
     edit.frame_set(1)
     signatures = [preview._signature(edit)]
     preview._refresh(edit)
@@ -426,7 +427,11 @@ def _strip_preview(edit, strip, inner):
     signatures.append(preview._signature(edit))
     strip.frame_start += 1
     signatures.append(preview._signature(edit))
-    return {"covered": covered, "signatures": signatures, **_leftovers()}
+    with bpy.context.temp_override(active_node=node):
+        pressed = _call(bpy.ops.facegraft.choose_track, track=4)
+    choice = node.node_tree.facegraft.choice
+    answer = {"covered": covered, "signatures": signatures, "pressed": pressed, "choice": choice}
+    return {**answer, **_leftovers()}
 
 
 def _as_group(scene):

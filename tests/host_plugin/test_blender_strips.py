@@ -118,6 +118,7 @@ def test_the_interface_refreshes_a_strip_once_per_change(blender: Blender, shot:
     before, after, next_frame, moved = run.answer["signatures"]
     assert run.answer["covered"] == 1.0 and run.answer["scratch"] == []
     assert before == after and len({after, next_frame, moved}) == 3
+    assert run.answer["pressed"] == ["FINISHED"] and run.answer["choice"] == "track:4"
 
 
 @pytest.mark.parametrize(("on_error", "code"), [("PASS", 0), ("FAIL", 3)])
