@@ -1,17 +1,21 @@
-"""What a whole merge of a clip costs, by stage: 1080p H.264 in, H.264 and its matte out.
+"""What a whole merge of a clip costs, by stage: 1080p H.264 in; H.264 or PNG, and a matte, out.
 
-    python benchmarks/merge_job.py [CLIP] [--model M.dfm] [--frames 16] [--rounds 3] [--dfl 900]
+    python benchmarks/merge_job.py [CLIP] [--model M.dfm] [--frames 16] [--rounds 3] [--dfl 910]
 
 Without CLIP a panned soft noise with grain is encoded; without --model a df-ud 256 network with
 random weights is exported, which costs what a trained one does, and its int8 twin is made on crops
-of noise. One face of known landmarks, overlay with rct, hull mask. Prints the processor ms a frame
-of every stage alone, then of the whole job as `merge_clip` runs it, and their ratio: the job
-against decode, network and encode alone. Rounds alternate between the models and the medians
-count. All is processor time of the process, which other programs disturb less than the clock.
+of noise. One face of known landmarks, overlay with rct, hull mask. For every model and every form
+of the output (ROUTES) a row of the table: processor ms a frame of each stage alone, then of the
+whole job as `merge_clip` runs it, the job's ratio to decode, network and encode alone, the cores it
+keeps busy, how much sooner it ends than its stages one after the other, frames a second on two full
+cores, and how many times DeepFaceLab's those are. Rounds alternate between the models and the
+medians count. All is processor time of the process, which other programs disturb less than the
+clock.
 
---dfl is what DeepFaceLab's merger costs a frame on the same machine in processor ms, without
-decoding and encoding of movies; --dfl-network the part of it in the network. The estimate of the
-ratio of frames per second scales them so that both networks cost the same in float.
+--dfl is what DeepFaceLab's merger costs a frame in processor ms, --dfl-network the part of it in
+the network, --dfl-png what it then spends on reading and writing PNG files. Both are scaled so that
+its network costs what ours does here in float. The first ratio leaves its files out and keeps ours,
+the second counts both. That its movie is encoded afterwards from those files is in neither.
 """
 
 import argparse
@@ -19,7 +23,7 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,8 +49,12 @@ from facegraft.merge.run import merge_clip
 from facegraft.quantize import quantize_model
 
 PARAMS = parse_values(MergeParams, {"mask_mode": "hull"})  # the defaults: overlay, rct
-STAGES = ("decode", "network", "merge", "encode")
-ALONE = ("decode", "network", "encode")
+STAGES = ("decode", "network", "merge")
+ROUTES = {  # what the result and its matte are written to
+    "H.264, matte": ("out.mp4", "matte.mp4"),
+    "H.264 alone": ("out.mp4", ""),
+    "PNG, matte": ("result", "matte"),
+}
 FACE = 300.0  # px from brow to chin
 CROPS = 8  # for the int8 twin's ranges
 
@@ -97,9 +105,9 @@ def main() -> None:
             for _ in range(args.rounds):
                 for label, model in models.items():
                     measure_stages(costs, label, model, source, args.frames, folder)
-                    measure_job(costs, label, model, source, args.frames, folder)
-        for label in models:
-            report(costs, label, args)
+                    for route in ROUTES:
+                        measure_job(costs, label, route, model, source, args.frames, folder)
+        report(costs, tuple(models), args)
 
 
 def arguments() -> argparse.Namespace:
@@ -111,6 +119,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--dfl", type=float, default=910.0)
     parser.add_argument("--dfl-network", type=float, default=700.0)
+    parser.add_argument("--dfl-png", type=float, default=103.0)
     return parser.parse_args()
 
 
@@ -150,47 +159,67 @@ def measure_stages(
         for frame, prediction in zip(frames, predictions, strict=True):
             extras = FrameExtras([FaceExtras(prediction=prediction)])
             merged.append(merge_whole(frame, faces, model, PARAMS, extras))
-    with costs.measure(label, "encode"), outputs_in(folder, source) as outputs:
-        for frame, one in zip(frames, merged, strict=True):
-            outputs.write(frame, outputs.make(frame, one))
+    for route in ROUTES:
+        with costs.measure(label, encode_of(route)), outputs_in(folder, route, source) as outputs:
+            for frame, one in zip(frames, merged, strict=True):
+                outputs.write(frame, outputs.make(frame, one))
 
 
 def measure_job(
-    costs: Costs, label: str, model: SwapModel, source: FrameSource, count: int, folder: Path
+    costs: Costs,
+    label: str,
+    route: str,
+    model: SwapModel,
+    source: FrameSource,
+    count: int,
+    folder: Path,
 ) -> None:
     clip = ClipFaces({index: (centered_face(FACE),) for index in range(count)})
     job = MergeJob(model, Animation.constant(PARAMS), clip)
     source[count - 1]
-    with costs.measure(label, "job"), outputs_in(folder, source) as outputs:
+    with costs.measure(label, route), outputs_in(folder, route, source) as outputs:
         merge_clip(source, outputs, job, range(count))
 
 
-def outputs_in(folder: Path, source: FrameSource) -> OutputSet:
-    return open_outputs(folder / "out.mp4", {"matte": folder / "matte.mp4"}, source.info)
+def encode_of(route: str) -> str:
+    """The name of a route's encode stage; the route's own names its whole job."""
+    return f"encode {route}"
 
 
-def report(costs: Costs, label: str, args: argparse.Namespace) -> None:
-    """One model's table and ratios."""
-    job, network = costs.median(label, "job"), costs.median(label, "network")
-    print(f"{label:10}{'CPU ms':>10}{'share':>8}{'wall ms':>10}")
-    for stage in STAGES:
-        cost = costs.median(label, stage)
-        print(f"{stage:10}{cost.cpu:10.1f}{cost.cpu / job.cpu:8.0%}{cost.wall:10.1f}")
-    alone = sum(costs.median(label, stage).cpu for stage in ALONE)
-    serial = sum(costs.median(label, stage).wall for stage in STAGES)
-    print(f"whole job {job.cpu:10.1f}{'':8}{job.wall:10.1f}")
-    print(
-        f"the job costs {job.cpu / alone:.2f} x decode + network + encode alone, uses "
-        f"{job.cpu / job.wall:.2f} cores, and ends {serial / job.wall:.2f} x as soon as its stages "
-        "one after the other"
-    )
+def outputs_in(folder: Path, route: str, source: FrameSource) -> OutputSet:
+    out, matte = ROUTES[route]
+    others = {"matte": folder / matte} if matte else {}
+    return open_outputs(folder / out, others, source.info)
+
+
+def report(costs: Costs, labels: tuple[str, ...], args: argparse.Namespace) -> None:
+    """The table, a row for each model and route, and DeepFaceLab's."""
     scale = costs.median("float", "network").cpu / args.dfl_network
-    dfl = args.dfl * scale
-    print(
-        f"frames a second on two full cores: {2e3 / job.cpu:.2f}; DeepFaceLab, scaled by its "
-        f"network: {2e3 / dfl:.2f}; ratio {dfl / job.cpu:.2f} with decode and encode, "
-        f"{dfl / (network.cpu + costs.median(label, 'merge').cpu):.2f} without\n"
-    )
+    dfl, dfl_with_files = args.dfl * scale, (args.dfl + args.dfl_png) * scale
+    heads = ("", *STAGES, "encode", "job", "to d+n+e", "cores", "sooner", "fps", "x DFL", "x+PNG")
+    print("CPU ms a frame\n" + line(heads[0], heads[1:]))
+    for label in labels:
+        for route in ROUTES:
+            job = costs.median(label, route)
+            stages = [costs.median(label, stage) for stage in (*STAGES, encode_of(route))]
+            decode, network, _, encode = (stage.cpu for stage in stages)
+            values = (
+                *(f"{stage.cpu:.1f}" for stage in stages),
+                f"{job.cpu:.1f}",
+                f"{job.cpu / (decode + network + encode):.2f}",
+                f"{job.cpu / job.wall:.2f}",
+                f"{sum(stage.wall for stage in stages) / job.wall:.2f}",
+                f"{2e3 / job.cpu:.2f}",
+                f"{dfl / job.cpu:.2f}",
+                f"{dfl_with_files / job.cpu:.2f}",
+            )
+            print(line(f"{label}, {route}", values))
+    for name, cost in (("merger", dfl), ("merger and PNG", dfl_with_files)):
+        print(f"DeepFaceLab's {name}, scaled: {cost:.0f} ms, {2e3 / cost:.2f} frames a second")
+
+
+def line(name: str, values: Sequence[str]) -> str:
+    return f"{name:22}" + "".join(f"{value:>9}" for value in values)
 
 
 if __name__ == "__main__":
