@@ -4,6 +4,10 @@
 mask in its own frame and averages them along the face's track by Gaussian weights that look both
 ways. The merge, in whatever order it works, is then handed the averages. Neighbours outside the
 chosen frames are read too, so a farm's chunk gets the pixels of the whole clip.
+
+It helps against what spoils single frames: grain, a network's unsteady mask, something that passes
+in front of the face. It is no help where the plate's own exposure flickers, which a fit of each
+frame follows and an average does not (`benchmarks/flicker.py`).
 """
 
 import math
