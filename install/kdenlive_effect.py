@@ -24,6 +24,7 @@ ENDINGS = {  # which files the dialogue shows
     "segmenter": "*.onnx",
     "enhancer": "*.onnx",
     "recognition": "*.onnx",
+    "fits": "*.zip",
     "face_reference": "*.png *.jpg *.jpeg *.tif *.tiff *.webp *.bmp",
 }
 

@@ -163,6 +163,14 @@ OWN = (
         soft=(-1000, 1000),
     ),
     NodeRow(
+        "fits",
+        "file",
+        "Fits",
+        "What Blender's Fit Steady wrote of this clip and faceset: color and mask of each frame, "
+        "for Steady color and Steady mask",
+        "Face",
+    ),
+    NodeRow(
         "mask_use",
         "choice",
         "Mask input",

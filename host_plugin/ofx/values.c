@@ -134,10 +134,8 @@ static void add_faceset(const struct values *values, long long frame, struct tex
     if (folder[0] == 0) return;
     size_t before = strcspn(name, "#"), digits = strspn(name + before, "#");
     char number[64] = "";
-    if (digits > 0) {
-        frame += (long long)values->number[ROW_FRAME_OFFSET];
+    if (digits > 0)
         snprintf(number, sizeof number, "%0*lld", digits > 30 ? 30 : (int)digits, frame);
-    }
     struct text key = {0};
     text_add_bytes(&key, name, before);
     text_add(&key, number);
@@ -158,10 +156,12 @@ void values_add_fields(const struct values *values, OfxTime time, const char *co
     add_text_field(fields, "segmenter", values->text[ROW_SEGMENTER]);
     add_text_field(fields, "enhancer", values->text[ROW_ENHANCER]);
     add_text_field(fields, "recognition", values->text[ROW_RECOGNITION]);
+    add_text_field(fields, "fits", values->text[ROW_FITS]);
     text_add(fields, ",\"likeness\":");
     json_add_number(fields, values->number[ROW_LIKENESS]);
     add_params(values, fields);
     add_choice(values, x, y, fields);
+    frame += values->number[ROW_FRAME_OFFSET]; /* of the clip, which may begin elsewhere */
     add_faceset(values, (long long)frame, fields);
     text_add(fields, ",\"frame\":");
     json_add_number(fields, frame < 0 ? 0 : frame);
