@@ -11,6 +11,7 @@ codes. Needs what the tests of both hosts need: .venv-blender, a C compiler, MLT
 """
 
 import argparse
+import math
 import shutil
 import sys
 import tempfile
@@ -131,7 +132,10 @@ def render(shot: Shot, folder: Path) -> dict[str, Pictures]:
         bundle = build_ofx_bundle.build(tools / "bundle", compiler)
         (tools / "mlt").mkdir()
         mlt = Mlt(tools / "mlt", compiler, bundle)
-        return render_everywhere(shot, blender, mlt, node(len(shot.frames)), EDITS)
+        pictures = render_everywhere(shot, blender, mlt, node(len(shot.frames)), EDITS)
+    for number, picture in enumerate(pictures["MLT"], 1):  # the others' lie there already
+        write_image(folder / f"mlt_{number:04d}.png", picture)
+    return pictures
 
 
 def largest(pictures: dict[str, Pictures], index: int) -> np.ndarray:
@@ -157,13 +161,13 @@ def draw(
     titles = [*HOSTS, f"largest difference x{GAIN}"]
     sheet = [banner(titles)]
     for index in rows:
-        off = np.clip(largest(pictures, index) * GAIN, 0, 255).astype(np.uint8)
         view = view_of(shot.frames[index], [a.landmarks for a in faces.get(index, [])])
-        shown = [pictures[host][index] for host in HOSTS] + [np.dstack([off] * 3)]
+        cells = [cut(pictures[host][index], view) for host in HOSTS]
+        off = np.clip(largest(pictures, index) * GAIN, 0, 255).astype(np.uint8)
+        side = math.ceil((view[2] - view[0]) / CELL)
+        off = cv2.dilate(off, np.ones((side, side)))  # else single pixels would be lost
         sheet.append(banner([f"frame {index}: {about(animation, index)}"]))
-        # nearest for the difference: an average would hide single pixels
-        cells = [cut(image, view, cv2.INTER_AREA) for image in shown[:-1]]
-        sheet.append(np.concatenate([*cells, cut(shown[-1], view, cv2.INTER_NEAREST)], axis=1))
+        sheet.append(np.concatenate([*cells, cut(np.dstack([off] * 3), view)], axis=1))
     return np.concatenate(sheet)
 
 
@@ -178,9 +182,10 @@ def view_of(frame: np.ndarray, landmarks: list[np.ndarray]) -> tuple[int, int, i
     return round(x - half), round(y - half), round(x + half), round(y + half)
 
 
-def cut(image: np.ndarray, view: tuple[int, int, int, int], how: int) -> np.ndarray:
+def cut(image: np.ndarray, view: tuple[int, int, int, int]) -> np.ndarray:
     x0, y0, x1, y1 = view
-    return cv2.resize(np.ascontiguousarray(image[y0:y1, x0:x1]), (CELL, CELL), interpolation=how)
+    part = np.ascontiguousarray(image[y0:y1, x0:x1])
+    return cv2.resize(part, (CELL, CELL), interpolation=cv2.INTER_AREA)
 
 
 def banner(texts: list[str]) -> np.ndarray:
