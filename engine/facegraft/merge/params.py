@@ -170,8 +170,8 @@ class MergeParams:
     smooth_color: float = control(
         0.0,
         label="Steady color",
-        help="Average the colour fit over this time to either side, against flicker; whole clips "
-        "only",
+        help="Average the colour fit over this time to either side, against flicker; a node needs "
+        "the clip fitted first",
         hard=(0.0, 100.0),
         soft=(0.0, 25.0),
         unit="frames",
@@ -243,7 +243,8 @@ class MergeParams:
     smooth_mask: float = control(
         0.0,
         label="Steady mask",
-        help="Average the mask over this time to either side, following the face; whole clips only",
+        help="Average the mask over this time to either side, following the face; a node needs the "
+        "clip fitted first",
         hard=(0.0, 100.0),
         soft=(0.0, 10.0),
         unit="frames",
