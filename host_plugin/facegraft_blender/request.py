@@ -9,7 +9,7 @@ import numpy as np
 
 from facegraft.errors import ParameterError
 from facegraft.merge.clip.params import SEAT_ROWS
-from facegraft.worker.client import CastPart
+from facegraft.worker.frame_message import CastPart
 
 from . import compat
 from .faces import load_faces

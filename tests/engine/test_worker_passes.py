@@ -254,6 +254,24 @@ def test_with_a_cast_the_faces_that_nobody_plays_stay_as_they_are(client, model,
     assert np.abs(got[:, 75:] - frames[0][:, 75:] / 255).max() > 0.03
 
 
+def test_largest_goes_by_the_tracks_where_the_host_says_their_sizes(client, model, frames):
+    """A person who is larger in this frame alone is not meant."""
+    faces = [
+        {"landmarks": face_at(x, 55, size).landmarks, "track": n, "track_size": known}
+        for n, (x, size, known) in enumerate([(40, 30, 50.0), (110, 40, 20.5)])
+    ]
+    values = {**asked(0, model, smooth_color=0.0, smooth_mask=0.0), "faces": faces}
+    reply, _ = merged(client, frames[0], "", {**values, "choice": "largest:1"})
+    assert [face["chosen"] for face in reply.faces] == [True, False]
+    for face in faces:
+        del face["track_size"]
+    reply, _ = merged(client, frames[0], "", {**values, "choice": "largest:1"})
+    assert [face["chosen"] for face in reply.faces] == [False, True]
+    faces[0]["track_size"] = -1
+    with pytest.raises(ProtocolError, match="track_size -1; it is a number of pixels"):
+        merged(client, frames[0], "", values)
+
+
 @needs_weights
 def test_seats_are_those_of_a_merge_of_the_clip(client, tmp_path):
     """Also in another working space, and added to the placement of its own model alone."""

@@ -16,7 +16,7 @@ import socket
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -29,6 +29,7 @@ from facegraft.errors import (
     WorkerTimeout,
 )
 from facegraft.worker import protocol
+from facegraft.worker.frame_message import CastPart, absolute, frame_values
 from facegraft.worker.launch import WorkerProcess, connect, find_engine
 from facegraft.worker.mapping import SharedMapping, frame_bytes
 from facegraft.worker.protocol import MATTE_BYTES, MAX_SIDE, Greeting, Message
@@ -74,15 +75,6 @@ class MergeReply:
     def __repr__(self) -> str:
         width, height = self.size
         return f"MergeReply({width}x{height}, {self.face_count} faces, roi {self.roi}, {self.ms})"
-
-
-@dataclass(frozen=True, slots=True)
-class CastPart:
-    """Another model for the faces of a choice, with its own seat (see `WorkerClient.merge`)."""
-
-    choice: str
-    model: str  # path
-    seat: Mapping[str, float] = field(default_factory=dict)
 
 
 class WorkerClient:
@@ -374,51 +366,6 @@ class WorkerClient:
             connection.close()
 
 
-def frame_values(
-    *,
-    model: str,
-    params: Mapping[str, Any],
-    color: str,
-    faces: Sequence[Mapping[str, Any]] | None = None,
-    faceset: str | None = None,
-    frame_key: str | None = None,
-    choice: str = "",
-    cast: Sequence[CastPart] = (),
-    segmenter: str = "",
-    enhancer: str = "",
-    frame: int = 0,
-    seat: Mapping[str, float] | None = None,
-    fits: str = "",
-    recognition: str = "",
-    likeness: float | None = None,
-) -> Message:
-    """What a message says of one frame beside its pixels; arguments as `WorkerClient.merge`."""
-    message: Message = {
-        "color": color,
-        "model": absolute(model),
-        "params": dict(params),
-        "choice": choice,
-        "cast": [
-            {"choice": part.choice, "model": absolute(part.model), "seat": dict(part.seat)}
-            for part in cast
-        ],
-        "segmenter": absolute(segmenter),
-        "enhancer": absolute(enhancer),
-        "frame": frame,
-        "seat": dict(seat or {}),
-        "fits": absolute(fits),
-        "recognition": absolute(recognition),
-        "likeness": likeness,
-    }
-    if faces is not None:
-        message["faces"] = [_plain_face(face) for face in faces]
-    if faceset is not None:
-        message["faceset"] = absolute(faceset)
-    if frame_key is not None:
-        message["frame_key"] = frame_key
-    return message
-
-
 def _check_frame(rgba: np.ndarray) -> tuple[int, int]:
     if rgba.dtype != np.float32 or rgba.ndim != 3 or rgba.shape[2] != 4 or rgba.size == 0:
         raise ParameterError(
@@ -461,20 +408,3 @@ def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
         np.array_equal(flat[0][i : i + step], flat[1][i : i + step])
         for i in range(0, len(flat[0]), step)
     )
-
-
-_PLAIN_KEYS = ("track", "score", "held", "track_size")
-
-
-def _plain_face(face: Mapping[str, Any]) -> Message:
-    """A face as JSON types."""
-    plain: Message = {key: face[key] for key in _PLAIN_KEYS if key in face}
-    for key in ("landmarks", "before", "after"):
-        if face.get(key) is not None:
-            plain[key] = np.asarray(face[key], np.float64).tolist()
-    return plain
-
-
-def absolute(path: str) -> str:
-    """Empty stays empty, so that the worker can say that no path is set."""
-    return os.path.abspath(path) if path else ""

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from facegraft.worker.client import CastPart, WorkerClient, absolute, frame_values
+from facegraft.worker.client import WorkerClient
+from facegraft.worker.frame_message import CastPart, absolute, frame_values
 
 
 @dataclass(frozen=True, slots=True)

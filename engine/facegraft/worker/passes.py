@@ -11,14 +11,10 @@ import numpy as np
 
 from facegraft.errors import ProtocolError
 from facegraft.merge.clip.params import SEAT_ROWS
+from facegraft.worker.clip_request import parse_save_tracks, parse_search, parse_seat_plan
+from facegraft.worker.fields import path_of
 from facegraft.worker.protocol import Message
-from facegraft.worker.request import (
-    parse_merge,
-    parse_save_tracks,
-    parse_search,
-    parse_seat_plan,
-    path_of,
-)
+from facegraft.worker.request import parse_merge
 
 if TYPE_CHECKING:
     from facegraft.merge.fit_file import FitWriter

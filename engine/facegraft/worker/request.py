@@ -15,6 +15,7 @@ from facegraft.media.working_space import WorkingSpace, open_space
 from facegraft.merge.clip.choose import EVERYONE, FaceChoice, parse_choice
 from facegraft.merge.clip.params import SEAT_ROWS, ClipParams
 from facegraft.merge.params import MergeParams
+from facegraft.worker.fields import list_of, object_of, optional_text, path_of, text_of, whole
 from facegraft.worker.protocol import MAX_SIDE, Message
 
 SCENE_LINEAR = "scene_linear"  # a host's word for what it works in unless it says more
@@ -91,110 +92,42 @@ class MergeRequest:
 def parse_merge(message: Message) -> MergeRequest:
     """Raises: ProtocolError for a malformed message, ParameterError for values out of range,
     NotAModel where no model is named; what `open_space` raises."""
-    width, height = (_whole(message, k, 1, MAX_SIDE) for k in ("width", "height"))
-    faceset, frame_key = _optional_text(message, "faceset"), _optional_text(message, "frame_key")
+    width, height = (whole(message, k, 1, MAX_SIDE) for k in ("width", "height"))
+    faceset, frame_key = optional_text(message, "faceset"), optional_text(message, "frame_key")
     if faceset is not None and frame_key is None:
         raise ParameterError("a faceset is given without a frame_key; name the frame in it")
-    choice = _optional_text(message, "choice")
+    choice = optional_text(message, "choice")
     has_matte = message.get("matte") is not None
-    cast = _cast(message.get("cast"))
+    cast = cast_of(message.get("cast"))
     model = text_of(message, "model")
     is_merge = message["type"] == "merge"
     return MergeRequest(
         width=width,
         height=height,
-        input=_whole(message, "input", 0, 1 << 62),
-        output=_whole(message, "output", 0, 1 << 62) if is_merge else None,
+        input=whole(message, "input", 0, 1 << 62),
+        output=whole(message, "output", 0, 1 << 62) if is_merge else None,
         space=space_of(text_of(message, "color")),
         model=None if cast and not model else model_path(model),
-        params=parse_values(MergeParams, _object(message, "params")),
+        params=parse_values(MergeParams, object_of(message, "params")),
         input_unchanged=message.get("input_unchanged") is True,
         faces=_faces(message.get("faces")),
         faceset=None if faceset is None else Path(faceset),
         frame_key=frame_key,
-        choice=_choice(choice) if choice else EVERYONE,
+        choice=choice_of(choice) if choice else EVERYONE,
         resemblance=_resemblance(message),
         cast=cast,
         segmenter=_network(message, "segmenter"),
         enhancer=_network(message, "enhancer"),
-        matte=_whole(message, "matte", 0, 1 << 62) if has_matte else None,
+        matte=whole(message, "matte", 0, 1 << 62) if has_matte else None,
         matte_unchanged=message.get("matte_unchanged") is True,
-        frame=_whole(message, "frame", 0, 1 << 31) if message.get("frame") is not None else 0,
+        frame=whole(message, "frame", 0, 1 << 31) if message.get("frame") is not None else 0,
         seat=_seating(message.get("seat")),
         fits=_file(message, "fits"),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class SearchRequest:
-    """A frame of a clip whose faces are to be followed."""
-
-    width: int  # px
-    height: int
-    input: int  # byte offset of the frame in the mapping
-    space: WorkingSpace
-    index: int  # of the frame in the clip
-    is_first: bool  # begins another clip
-
-
-def parse_search(message: Message) -> SearchRequest:
-    """Raises: ProtocolError for a malformed message; what `open_space` raises."""
-    return SearchRequest(
-        width=_whole(message, "width", 1, MAX_SIDE),
-        height=_whole(message, "height", 1, MAX_SIDE),
-        input=_whole(message, "input", 0, 1 << 62),
-        space=space_of(text_of(message, "color")),
-        index=_whole(message, "index", 0, 1 << 31),
-        is_first=message.get("first") is True,
-    )
-
-
-def parse_save_tracks(message: Message) -> tuple[Path, ClipParams]:
-    """Where the tracks go, and how they are steadied.
-
-    Raises: ProtocolError for a malformed message, ParameterError for values out of range.
-    """
-    return path_of(message, "path"), parse_values(ClipParams, _object(message, "clip"))
-
-
-@dataclass(frozen=True, slots=True)
-class SeatPlanRequest:
-    """Whose seat is to be measured: the faces of a clip, and the models that they are given."""
-
-    faces: Path  # track file or faceset
-    width: int  # px, of the clip's frames
-    height: int
-    params: MergeParams
-    model: Path | None
-    choice: FaceChoice
-    cast: tuple[CastEntry, ...]
-
-
-def parse_seat_plan(message: Message) -> SeatPlanRequest:
-    """Raises: as `parse_merge`."""
-    cast = _cast(message.get("cast"))
-    model, choice = text_of(message, "model"), _optional_text(message, "choice")
-    return SeatPlanRequest(
-        path_of(message, "faces"),
-        _whole(message, "width", 1, MAX_SIDE),
-        _whole(message, "height", 1, MAX_SIDE),
-        parse_values(MergeParams, _object(message, "params")),
-        None if cast and not model else model_path(model),
-        parse_choice(choice) if choice else EVERYONE,
-        cast,
-    )
-
-
-def path_of(message: Message, key: str) -> Path:
-    """Raises: ProtocolError where the message lacks it, ParameterError for a relative path."""
-    path = Path(text_of(message, key))
-    if not path.is_absolute():
-        raise ParameterError(f"{key} is {str(path)!r}, a relative path; give the whole path")
-    return path
-
-
 def _file(message: Message, key: str) -> Path | None:
-    return path_of(message, key) if _optional_text(message, key) else None
+    return path_of(message, key) if optional_text(message, key) else None
 
 
 def space_of(name: str) -> WorkingSpace:
@@ -209,17 +142,9 @@ def model_path(text: str) -> Path:
     return _whole_path(text, "model")
 
 
-def text_of(message: Message, key: str) -> str:
-    """Raises: ProtocolError where the message lacks that text."""
-    value = message.get(key)
-    if not isinstance(value, str) or "\0" in value:
-        raise ProtocolError(f"{message['type']}: {key} is {value!r}; it is a text")
-    return value
-
-
 def _network(message: Message, key: str) -> Path | None:
     """A network's file; None where none, or the empty path of an unset field, is given."""
-    text = _optional_text(message, key)
+    text = optional_text(message, key)
     return _whole_path(text, key) if text else None
 
 
@@ -230,36 +155,11 @@ def _whole_path(text: str, what: str) -> Path:
     return path
 
 
-def _optional_text(message: Message, key: str) -> str | None:
-    return None if message.get(key) is None else text_of(message, key)
-
-
-def _object(message: Message, key: str) -> Mapping[str, Any]:
-    values = message.get(key, {})
-    if not isinstance(values, dict):
-        raise ProtocolError(f"{key} is {type(values).__name__}; it is an object of values by name")
-    return values
-
-
-def _whole(message: Message, key: str, low: int, high: int) -> int:
-    value = message.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ProtocolError(f"merge: {key} is {value!r}; it is a whole number, {low} to {high}")
-    return value
-
-
-def _list(value: Any, what: str, most: int) -> list[dict[str, Any]]:
-    good = isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
-    if not good or len(value) > most:
-        raise ProtocolError(f"{what} is no list of up to {most} objects")
-    return value
-
-
-def _cast(value: Any) -> tuple[CastEntry, ...]:
-    entries = [] if value is None else _list(value, "cast", MAX_CAST)
+def cast_of(value: Any) -> tuple[CastEntry, ...]:
+    entries = [] if value is None else list_of(value, "cast", MAX_CAST)
     return tuple(
         CastEntry(
-            _choice(str(e.get("choice"))),
+            choice_of(str(e.get("choice"))),
             model_path(str(e.get("model") or "")),
             _seating(e.get("seat")),
         )
@@ -267,7 +167,7 @@ def _cast(value: Any) -> tuple[CastEntry, ...]:
     )
 
 
-def _choice(text: str) -> FaceChoice:
+def choice_of(text: str) -> FaceChoice:
     """Raises: ParameterError for an unknown form, and a picture without its whole path."""
     choice = parse_choice(text)
     if choice.picture is not None and not choice.picture.is_absolute():
@@ -299,7 +199,7 @@ def _seating(value: Any) -> Seating:
 def _faces(value: Any) -> list[GivenFace] | None:
     if value is None:
         return None
-    return [_face(entry) for entry in _list(value, "faces", MAX_FACES)]
+    return [_face(entry) for entry in list_of(value, "faces", MAX_FACES)]
 
 
 def _face(values: Mapping[str, Any]) -> GivenFace:

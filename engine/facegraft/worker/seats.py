@@ -19,7 +19,7 @@ from facegraft.merge.clip.faces import ClipFaces
 from facegraft.merge.clip.seat import Seat, Similarity, displacement, frames_to_look_at, seat_of
 from facegraft.merge.params import MergeParams
 from facegraft.worker.casting import Casting
-from facegraft.worker.request import SeatPlanRequest
+from facegraft.worker.clip_request import SeatPlanRequest
 
 
 @dataclass(slots=True, eq=False)

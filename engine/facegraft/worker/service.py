@@ -34,7 +34,8 @@ from facegraft.worker import layer
 from facegraft.worker.alike import Alike, Looked
 from facegraft.worker.cache import BoundedCache, OpenFiles, PictureKeeper
 from facegraft.worker.casting import Casting, Pick, open_cast
-from facegraft.worker.request import GivenFace, MergeRequest, SeatPlanRequest, model_path
+from facegraft.worker.clip_request import SeatPlanRequest
+from facegraft.worker.request import GivenFace, MergeRequest, model_path
 from facegraft.worker.seats import SeatPlan, plan_seats
 from facegraft.worker.steady import Fitted, SteadyFits, fits_of
 from facegraft.worker.stored import StoredFaces

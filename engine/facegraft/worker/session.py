@@ -14,10 +14,11 @@ import numpy as np
 
 from facegraft.errors import FacegraftError, ProtocolError, WorkerTimeout
 from facegraft.worker import protocol
+from facegraft.worker.fields import text_of
 from facegraft.worker.mapping import SharedMapping
 from facegraft.worker.passes import ClipPasses
 from facegraft.worker.protocol import Message
-from facegraft.worker.request import parse_merge, text_of
+from facegraft.worker.request import parse_merge
 
 if TYPE_CHECKING:
     from facegraft.worker.service import FoundFace, MergeService
