@@ -1,11 +1,14 @@
 """`facegraft ofx`: install the OpenFX node for this machine's hosts, and check that it works."""
 
+import errno
+import shlex
+import sys
 from pathlib import Path
 
 import click
 import numpy as np
 
-from facegraft.errors import SourceNotFound, WorkerDied
+from facegraft.errors import SourceNotFound, WorkerDied, WriteError
 from facegraft_cli import ofx_folders
 from facegraft_cli.ofx_folders import HOSTS, LIBRARY, NAME, SYSTEM_FOLDER, VARIABLE
 from facegraft_cli.ofx_host import FILTER, GENERAL, OK, OfxHost, Picture
@@ -50,7 +53,13 @@ def install(bundle: Path | None, system: bool, folder: Path | None) -> None:
         raise click.UsageError("--system and --folder exclude each other")
     bundle = bundle or ofx_folders.built()
     parent = SYSTEM_FOLDER if system else (folder or ofx_folders.default_folder()).absolute()
-    ofx_folders.put(bundle, parent / NAME)
+    try:
+        ofx_folders.put(bundle, parent / NAME)
+    except WriteError as error:
+        if not system or error.errno not in (errno.EACCES, errno.EPERM):
+            raise
+        again = shlex.join([str(Path(sys.argv[0]).absolute()), *sys.argv[1:]])
+        raise WriteError(f"{SYSTEM_FOLDER} is root's to write; run: sudo {again}") from error
     click.echo(f"installed {parent / NAME}")
     effect = ofx_folders.put_effect(bundle, ofx_folders.kdenlive_folder(system))
     if effect is not None:

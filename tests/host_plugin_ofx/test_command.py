@@ -1,5 +1,6 @@
 """`facegraft ofx`: the bundle gets to where hosts find it, and the check names what is wrong."""
 
+import errno
 import json
 import os
 import subprocess
@@ -8,10 +9,13 @@ from pathlib import Path
 
 import onnx
 import pytest
+from click.testing import CliRunner
 
 from facegraft import weights
-from facegraft.errors import SourceNotFound
+from facegraft.errors import SourceNotFound, WriteError
+from facegraft.files import write_error
 from facegraft_cli import ofx_folders
+from facegraft_cli.main import cli
 from facegraft_cli.ofx import CHECK_MODEL
 from facegraft_cli.ofx_folders import EFFECT, EFFECT_NAME, NAME, NOTE
 from tests.engine.tiny_dfm import write_dfm
@@ -81,6 +85,20 @@ def test_without_a_bundle_it_is_told_how_to_get_one(monkeypatch, tmp_path):
     monkeypatch.setattr(ofx_folders, "sources", lambda: [tmp_path / "dist" / NAME])
     with pytest.raises(SourceNotFound, match="dist.* wheel facegraft-ofx .*build_ofx_bundle.py"):
         ofx_folders.built()
+
+
+def test_a_system_folder_that_is_not_ours_asks_for_root(monkeypatch, bundle):
+    """Where another folder is not to be written, nothing but that is told."""
+
+    def refuse(bundle: Path, target: Path) -> None:
+        raise write_error(target, PermissionError(errno.EACCES, "Permission denied"))
+
+    monkeypatch.setattr(ofx_folders, "put", refuse)
+    for place, is_root_needed in (("--system", True), ("--folder=/elsewhere", False)):
+        told = CliRunner().invoke(cli, ["ofx", "install", str(bundle), place])
+        assert isinstance(told.exception, WriteError)
+        assert ("; run: sudo " in str(told.exception)) == is_root_needed
+        assert ("/usr/OFX/Plugins" if is_root_needed else "/elsewhere") in str(told.exception)
 
 
 @needs_weights
