@@ -12,6 +12,9 @@ import pytest
 
 from facegraft.controls import parse_values
 from facegraft.errors import FacesetError, ParameterError, ProtocolError
+from facegraft.faces.align import align_matrix, warp_image
+from facegraft.faces.face import Origin
+from facegraft.faces.faceset import write_aligned
 from facegraft.inference import SwapModel
 from facegraft.media.open import open_source
 from facegraft.merge.animation import Animation
@@ -26,6 +29,7 @@ from facegraft.merge.job import MergeJob
 from facegraft.merge.over_time import fit_clip
 from facegraft.merge.params import MergeParams
 from facegraft.merge.stages import FaceStages
+from facegraft.model_spec import FaceType
 from facegraft.worker.client import CastPart, WorkerClient
 from facegraft.worker.clip_client import ClipPasses
 from tests.drawn_faces import draw_face, face_at
@@ -129,6 +133,21 @@ def test_a_frame_is_averaged_over_time_as_a_merge_of_the_clip_averages_it(
     assert np.abs(got - expected).max() < 1 / 255
     alone = merge_frame(image, clip_faces().at(n), swap, animation.constants).result
     assert np.abs(alone - expected).max() > 6 / 255
+
+
+def test_a_faceset_says_which_of_the_fits_a_frame_has(client, model, frames, fits, tmp_path):
+    """Files carry numbers of their own, which are not the clip's."""
+    for n in range(COUNT):
+        (face,) = clip_faces().at(n)
+        matrix = align_matrix(face.landmarks, FaceType.FULL, 64)
+        origin = Origin("shot", f"shot.{1001 + n}", n, "0", WIDTH, HEIGHT, "test")
+        square = warp_image(frames[n], matrix, 64, 64)
+        write_aligned(tmp_path / f"{n}.png", square, face, FaceType.FULL, matrix, origin)
+    values = asked(3, model)
+    _, expected = merged(client, frames[3], fits, values)
+    stored = {"faces": None, "faceset": str(tmp_path), "frame_key": "shot.1004", "frame": 1004}
+    reply, got = merged(client, frames[3], fits, {**values, **stored})
+    assert not reply.notes and np.abs(got - expected).max() < 1 / 255
 
 
 def test_the_two_rows_are_turned_without_another_pass_and_without_the_network(

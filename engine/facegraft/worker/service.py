@@ -174,7 +174,7 @@ class MergeService:
                 watch.lap("display")
                 if request.fits is not None and looks_along(params):
                     extras, more = self._fits.given(
-                        request.fits, request.frame, image, faces, model, params, extras
+                        request.fits, self._place(request), image, faces, model, params, extras
                     )
                     notes += more
                     watch.lap("steady")
@@ -232,12 +232,12 @@ class MergeService:
             segmenter=None if segmenter is None else self._segmenters.get(segmenter),
             enhancer=None if enhancer is None else self._enhancers.get(enhancer),
             host_matte=matte,
-            seed=self._seed(request),
+            seed=self._place(request),
         )
 
-    def _seed(self, request: MergeRequest) -> int:
-        """Of the grain: the frame's place in its clip where a faceset knows it, so that it has the
-        same grain in every host, whatever that calls the frame."""
+    def _place(self, request: MergeRequest) -> int:
+        """The frame's index in its clip, as a faceset knows it: whatever a host calls the frame, it
+        has the same grain and the same fits everywhere."""
         if request.faces is not None or request.faceset is None:
             return request.frame
         place = self._stored.clip_index(request.faceset, request.frame_key or "")
