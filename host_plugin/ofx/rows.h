@@ -101,7 +101,7 @@ static const struct row ROWS[ROW_COUNT] = {
      0, 0, 1, 0, 1, NULL, NULL, true, true},
     {"light_size", "Light size", "Detail smaller than this is the face's own, shading larger than this the frame's (permille of the face square)", "Color", KIND_DOUBLE,
      80, 5, 500, 20, 200, NULL, NULL, true, true},
-    {"smooth_color", "Steady color", "Average the colour fit over this time to either side, against flicker; a node needs the clip fitted first (frames)", "Color", KIND_DOUBLE,
+    {"smooth_color", "Steady color", "Average the colour fit over this time to either side, against something that passes before the face; leave it at 0 where the clip's exposure flickers. A node needs the clip fitted first (frames)", "Color", KIND_DOUBLE,
      0, 0, 100, 0, 25, NULL, NULL, false, true},
     {"mask_mode", "Mask mode", "Full square, hull of the landmarks, the mask predicted with the face (prd), the one predicted for the footage (dst), their product or sum; xseg masks need an XSeg model; all product is learned times xseg; host takes the matte given beside the clip", "Mask", KIND_CHOICE,
      4, 0, 1, 0, 1, NULL, CHOICES_mask_mode, true, true},

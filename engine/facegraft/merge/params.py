@@ -170,8 +170,9 @@ class MergeParams:
     smooth_color: float = control(
         0.0,
         label="Steady color",
-        help="Average the colour fit over this time to either side, against flicker; a node needs "
-        "the clip fitted first",
+        help="Average the colour fit over this time to either side, against something that passes "
+        "before the face; leave it at 0 where the clip's exposure flickers. A node needs the clip "
+        "fitted first",
         hard=(0.0, 100.0),
         soft=(0.0, 25.0),
         unit="frames",
