@@ -21,13 +21,14 @@ from facegraft.training.timelapse import list_history
 LABEL = 100  # px, the column of iterations
 TITLE = 26  # px, the sheets' own line of titles
 FACE = 2  # which of a sheet's faces, counted from 0: nearly frontal
+QUALITY = 85  # of a JPEG: about 100 kB for a page of the documentation
 PAPER, INK = 24, (225, 225, 225)
 
 
 def main() -> int:
     args = arguments()
     try:
-        write_image(args.output, draw(args.run, args.iterations))
+        write_image(args.output, draw(args.run, args.iterations), quality=QUALITY)
     except FacegraftError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
