@@ -18,18 +18,28 @@ import click
 from facegraft.faces.faceset import Faceset
 from facegraft.merge.animation import ROWS, Animation, load_animation
 from facegraft.merge.keys import Interpolation, Key
+from facegraft_cli.options import together
 
 SERVICE = "openfx.org.facegraft.faceswap"
+FILES = {  # by the node's own names
+    "model": "The .dfm file to swap with.",
+    "segmenter": "XSeg or another mask network (.onnx), for the xseg mask modes.",
+    "enhancer": "Super resolution network (.onnx), for the row Super resolution.",
+    "fits": "What Blender's Fit Steady wrote, for Steady color and Steady mask.",
+}
 HOLD, LINEAR = "|=", "="  # MLT's marks between frame and value
 _LAST_NUMBER = re.compile(r"(.*?)(\d+)(\D*)$")
 
 
 @click.command()
 @click.argument("params", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "--model",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The .dfm file to swap with.",
+@together(
+    *(
+        click.option(
+            f"--{name}", type=click.Path(exists=True, dir_okay=False, path_type=Path), help=what
+        )
+        for name, what in FILES.items()
+    )
 )
 @click.option(
     "--faces",
@@ -44,7 +54,7 @@ _LAST_NUMBER = re.compile(r"(.*?)(\d+)(\D*)$")
     help="The clip's frame at which the filter begins.",
 )
 @click.option("--xml", is_flag=True, help="As the <filter> of a .mlt project.")
-def keys(params: Path, model: Path | None, faces: Path | None, first: int, xml: bool) -> None:
+def keys(params: Path, faces: Path | None, first: int, xml: bool, **files: Path | None) -> None:
     """Show the parameter file PARAMS, such as Blender exports, as the node's settings in MLT.
 
     As arguments for melt, or with --xml as the filter of a .mlt project. Rows at their default are
@@ -55,9 +65,7 @@ def keys(params: Path, model: Path | None, faces: Path | None, first: int, xml: 
       facegraft ofx keys keys.json --model ada.dfm --faces dst_faces --xml
       eval melt dst.mp4 "$(facegraft ofx keys keys.json --model ada.dfm)"
     """
-    values: dict[str, str] = {}
-    if model is not None:
-        values["model"] = str(model.absolute())
+    values = {name: str(path.absolute()) for name, path in files.items() if path is not None}
     if faces is not None:
         values |= faceset_properties(faces, first)
     values |= properties(load_animation(params), first)

@@ -21,8 +21,9 @@ from facegraft.faces.faceset import write_aligned
 from facegraft.merge.animation import ROWS, Animation
 from facegraft.model_spec import FaceType
 from facegraft_cli.main import cli
-from facegraft_cli.ofx_keys import faceset_properties, properties
+from facegraft_cli.ofx_keys import FILES, faceset_properties, properties
 from tests.drawn_faces import face_at
+from tests.host_plugin_ofx.tools import ofx_header
 
 LENGTH = 40  # frames of the clip
 
@@ -148,14 +149,23 @@ def test_melt_arguments_survive_the_shell(tmp_path: Path, keys_file: Path):
 def test_the_filter_of_a_project_has_the_same_properties(tmp_path: Path, keys_file: Path):
     model = tmp_path / "a<b>&c.dfm"
     model.touch()
-    element = ElementTree.fromstring(run(keys_file, "--model", model, "--first", "6", "--xml"))
+    fits = tmp_path / "shot.steady.zip"
+    fits.touch()
+    given = ["--model", model, "--fits", fits, "--first", "6", "--xml"]
+    element = ElementTree.fromstring(run(keys_file, *given))
     assert element.tag == "filter"
     assert {p.get("name"): p.text for p in element} == {
         "mlt_service": "openfx.org.facegraft.faceswap",
         "model": str(model),
+        "fits": str(fits),
         "mix": "0=0.25;18=1.0",
         "mode": "seamless",
     }
+
+
+def test_everything_it_sets_is_a_row_of_the_node():
+    names = {row.name for row in ofx_header.node_rows()}
+    assert {*FILES, *ROWS, "faceset", "frame_name", "frame_offset"} <= names
 
 
 @pytest.mark.parametrize(
