@@ -1,4 +1,4 @@
-"""The scores of several `fidelity.py` runs in one picture: PSNR over minutes of training.
+"""The scores of several `fidelity.py` runs over minutes of training, in one picture.
 
     python benchmarks/fidelity_curves.py curves.png "quick96 fp32=FOLDER" "quick96 bf16=FOLDER" ...
 
@@ -15,8 +15,12 @@ import numpy as np
 from facegraft.media.images import write_image
 
 SCORES_NAME = "scores.json"
-SIZE = (400, 680)  # of the picture, pixels
-LEFT, RIGHT, TOP, BOTTOM = 60, 640, 60, 350  # of the curves in it
+SIZE = (280, 680)  # of a panel, pixels
+LEFT, RIGHT, TOP, BOTTOM = 60, 640, 60, 240  # of the curves in it
+PANELS = (  # the score, what doing nothing gives, the title
+    ("psnr", "idle_psnr", "PSNR in the face region, dB, over minutes of training on two cores"),
+    ("sharpness", "", "Sharpness by the truth's"),
+)
 INK, GREY = (60, 60, 60), (150, 150, 150)
 COLORS = ((31, 119, 180), (214, 39, 40), (44, 160, 44), (148, 103, 189), (255, 127, 14))
 
@@ -32,33 +36,41 @@ def main() -> None:
 
 
 def draw_curves(runs: dict[str, Path]) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of the scores in each folder."""
+    """(H, W, 3) uint8 RGB of the scores in each folder: PSNR above, sharpness below."""
     scores = {label: json.loads((at / SCORES_NAME).read_text()) for label, at in runs.items()}
-    idle = next(iter(scores.values()))[0]["idle_psnr"]
-    values = [score["psnr"] for run in scores.values() for score in run] + [idle]
-    low, high = min(values) - 0.3, max(values) + 0.3
-    last = max(score["minutes"] for run in scores.values() for score in run)
+    return np.concatenate([panel(scores, *row) for row in PANELS])
+
+
+def panel(scores: dict[str, list[dict[str, float]]], key: str, idle: str, title: str) -> np.ndarray:
+    """One measure over minutes; `idle` names doing nothing's, or is empty."""
+    every = [score for run in scores.values() for score in run]
+    values = [score[key] for score in every] + [score[idle] for score in every[:1] if idle]
+    margin = 0.1 * (max(values) - min(values)) + 1e-3
+    low, high = min(values) - margin, max(values) + margin
+    last = max(score["minutes"] for score in every)
     canvas = np.full((*SIZE, 3), 250, np.uint8)
 
-    def at(minutes: float, psnr: float) -> tuple[int, int]:
+    def at(minutes: float, value: float) -> tuple[int, int]:
         x = LEFT + minutes / last * (RIGHT - LEFT)
-        return round(x), round(BOTTOM - (psnr - low) / (high - low) * (BOTTOM - TOP))
+        return round(x), round(BOTTOM - (value - low) / (high - low) * (BOTTOM - TOP))
 
-    write(canvas, "PSNR in the face region, dB, over minutes of training on two cores", (LEFT, 24))
-    cv2.line(canvas, at(0, idle), at(last, idle), GREY, 1, cv2.LINE_AA)
-    x, y = at(0, idle)
-    write(canvas, f"doing nothing {idle:.2f}", (x, y - 6), GREY)
-    for minutes in sorted({score["minutes"] for run in scores.values() for score in run}):
-        write(canvas, f"{minutes:.0f}", (at(minutes, low)[0] - 8, BOTTOM + 28))
+    write(canvas, title, (LEFT, 24))
+    for value in (min(values), max(values)):
+        write(canvas, f"{value:.2f}", (8, at(0, value)[1] + 5))
+    if idle:
+        level = every[0][idle]
+        cv2.line(canvas, at(0, level), at(last, level), GREY, 1, cv2.LINE_AA)
+        x, y = at(0, level)
+        write(canvas, f"doing nothing {level:.2f}", (x, y - 6), GREY)
+    for minutes in sorted({score["minutes"] for score in every}):
+        write(canvas, f"{minutes:.0f}", (at(minutes, low)[0] - 8, BOTTOM + 24))
     for index, (label, run) in enumerate(scores.items()):
         color = COLORS[index % len(COLORS)]
-        points = sorted((score["minutes"], score["psnr"]) for score in run)
+        points = sorted((score["minutes"], score[key]) for score in run)
         for before, after in zip(points, points[1:], strict=False):
             cv2.line(canvas, at(*before), at(*after), color, 2, cv2.LINE_AA)
-        for minutes, psnr in points:
-            x, y = at(minutes, psnr)
-            cv2.circle(canvas, (x, y), 4, color, -1, cv2.LINE_AA)
-            write(canvas, f"{psnr:.2f}", (x - 18, y - 10), color)
+        for minutes, value in points:
+            cv2.circle(canvas, at(minutes, value), 4, color, -1, cv2.LINE_AA)
         write(canvas, label, (LEFT + 150 * index, 44), color)
     return canvas
 
