@@ -397,6 +397,7 @@ def test_what_the_worker_keeps_of_many_frames_is_within_its_bounds(model_path):
     rows = ({}, {"erode": 10.0}, {"grain": 0.5}, {"mode": "seamless"}, {"mode": "raw_predict"})
     merge(service, frame(), request(model_path))  # what is opened and filled once
     tracemalloc.start()
+    rgba = frame()
     try:
         for number in range(6):
             rgba = frame(number / 10)

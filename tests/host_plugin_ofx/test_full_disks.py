@@ -18,14 +18,21 @@ from tests.host_plugin_ofx.scene import Scene
 
 REPOSITORY = Path(__file__).parents[2]
 
-# small file systems over both places; what the host needs of the test's folder shows through
+# small file systems over both places; what the host needs shows through, wherever it lies
 SMALL_PLACES = """
 set -e
-mount --bind "$1" /mnt
+mount -t tmpfs none /mnt
+n=0
+for kept in "$@"; do
+    [ "$kept" != -- ] || break
+    n=$((n + 1)); mkdir /mnt/$n; mount --bind "$kept" /mnt/$n
+done
 mount -t tmpfs -o size=128k,nr_inodes=64,mode=1777 none /dev/shm
 mount -t tmpfs -o size=128k,nr_inodes=64,mode=1777 none /tmp
-mkdir -p "$1"
-mount --bind /mnt "$1"
+n=0
+while [ "$1" != -- ]; do
+    n=$((n + 1)); mkdir -p "$1"; mount --bind /mnt/$n "$1"; shift
+done
 shift
 exec "$@"
 """
@@ -63,7 +70,8 @@ def in_small_places(library, scene: Scene, tmp_path, tmp_path_factory):
 
     def run(fills: str) -> list[tuple[int, list[str], bool]]:
         command = [unshare, "-rm", "sh", "-c", SMALL_PLACES, "sh"]
-        command += [str(tmp_path_factory.getbasetemp()), sys.executable, "-c", HOST]
+        command += [str(REPOSITORY), sys.prefix, str(tmp_path_factory.getbasetemp()), "--"]
+        command += [sys.executable, "-c", HOST]
         command += [str(library), str(scene.model), str(scene.faceset), fills]
         result = subprocess.run(
             command, capture_output=True, text=True, timeout=240, cwd=REPOSITORY,
