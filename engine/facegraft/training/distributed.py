@@ -8,7 +8,7 @@ unchanged and all ranks step alike. Without torchrun's environment the group is 
 and every method returns at once. nccl carries GPU tensors, gloo the rest.
 
 Why not torch's DistributedDataParallel: `benchmarks/groups.py` steps both side by side. Weights
-come out equal to the last bit, and DDP's step is 5 to 9 % quicker for two processes over gloo, since
+come out equal to the last bit, and DDP's step is 5 to 9 % quicker for two processes over gloo, as
 it sends while it still computes. But DDP settles what is trained when it wraps a network: where a
 later phase freezes a part, as liae's without warp, its next step gives gradients that are not
 averaged, without a word, and the one after it fails; and each judge wants a wrapper of its own.
