@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from facegraft.faces.face import Face
 from facegraft.inference import SwapModel
@@ -11,10 +10,8 @@ from facegraft.merge.clip.choose import FaceChoice
 from facegraft.merge.clip.seat import seated
 from facegraft.merge.extras import FaceExtras
 from facegraft.merge.params import MergeParams
+from facegraft.worker.found import FoundFace
 from facegraft.worker.request import CastEntry, Seating
-
-if TYPE_CHECKING:
-    from facegraft.worker.service import FoundFace
 
 Pick = Callable[[FaceChoice, Sequence[Face]], Sequence[Face]]  # those of a frame's faces
 
@@ -33,8 +30,8 @@ class Casting:
         return self.own or self.parts[0][1]
 
     def of(
-        self, found: Sequence["FoundFace"], pick: Pick, params: MergeParams
-    ) -> tuple[tuple["FoundFace", ...], list[FaceExtras]]:
+        self, found: Sequence[FoundFace], pick: Pick, params: MergeParams
+    ) -> tuple[tuple[FoundFace, ...], list[FaceExtras]]:
         """`found` where faces without a model are not chosen any more, and what each of the chosen
         ones brings along, in their order. The first entry that means a face has it."""
         faces = [f.face for f in found if f.chosen]

@@ -35,6 +35,7 @@ from facegraft.worker.alike import Alike, Looked
 from facegraft.worker.cache import BoundedCache, OpenFiles, PictureKeeper
 from facegraft.worker.casting import Casting, Pick, open_cast
 from facegraft.worker.clip_request import SeatPlanRequest
+from facegraft.worker.found import FoundFace, notes_on
 from facegraft.worker.request import GivenFace, MergeRequest, model_path
 from facegraft.worker.seats import SeatPlan, plan_seats
 from facegraft.worker.steady import Fitted, SteadyFits, fits_of
@@ -47,18 +48,8 @@ IMAGE_BYTES = 128 << 20  # converted pictures; one face that fills 4K takes 93 M
 MAX_MODELS = 3  # open at once; each holds up to 700 MB
 MAX_NETWORKS = 2  # segmenters and enhancers, each
 _REACH_STEP = 64  # px
-STEADY_ROWS = ("smooth_color", "smooth_mask")
 
 _NOTHING = np.zeros((0, 0, 4), np.float32)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FoundFace:
-    """A face of the frame, and what became of it."""
-
-    face: Face
-    motion: np.ndarray | None  # (2,) frame px from one frame to the next
-    chosen: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,7 +156,7 @@ class MergeService:
             params, model = request.params, cast.model
             faces = [f.face for f in found if f.chosen]
             roi, part = NOWHERE, _NOTHING
-            notes = (*unlike, *_notes_on(request, found))
+            notes = (*unlike, *notes_on(request, found))
             if faces and params.mix > 0:
                 keep = PictureKeeper(self._cache, (digest, matte_digest, request.space.name))
                 extras = replace(extras, faces=per_face, keep=keep)
@@ -357,24 +348,6 @@ def _motion_of(given: GivenFace) -> np.ndarray | None:
         for points in (given.before, given.after)
     )
     return motions(before, [face], after)[0]
-
-
-def _notes_on(request: MergeRequest, found: Sequence[FoundFace]) -> tuple[str, ...]:
-    """What the user should know about rows that this frame could not follow."""
-    params, notes = request.params, []
-    for row, what in zip(STEADY_ROWS, ("colour", "mask"), strict=True):
-        if getattr(params, row) and request.fits is None:
-            notes.append(
-                f"{row} needs a whole clip: this frame's own {what} is used; render the clip with "
-                "`facegraft merge --params` to have it averaged over time"
-            )
-    chosen = [f for f in found if f.chosen]
-    if params.motion_blur and chosen and all(f.motion is None for f in chosen):
-        notes.append(
-            "motion_blur needs to know how the face moves: give faces that are followed over the "
-            "clip (tracks, or a faceset)"
-        )
-    return tuple(notes)
 
 
 def pixel_digest(pixels: np.ndarray) -> str:

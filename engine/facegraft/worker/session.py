@@ -21,7 +21,8 @@ from facegraft.worker.protocol import Message
 from facegraft.worker.request import parse_merge
 
 if TYPE_CHECKING:
-    from facegraft.worker.service import FoundFace, MergeService
+    from facegraft.worker.found import FoundFace
+    from facegraft.worker.service import MergeService
 
 log = logging.getLogger(__name__)
 
